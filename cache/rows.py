@@ -1,0 +1,84 @@
+"""Rows of the catalogue as frozen values. Times are seconds since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """One immutable version of a named dataset. ``splits`` maps a name to (start, stop)."""
+
+    name: str
+    version: int
+    dataset_id: str
+    source: dict[str, Any]
+    classes: list[str]
+    splits: dict[str, list[int]]
+    rows: int
+    bytes: int
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class PackRow:
+    """One published pack. ``splits`` maps a name to (start, stop); ``etag`` is its XXH3-128."""
+
+    pack_id: str
+    recipe_id: str
+    dataset_id: str
+    network: str
+    dataset: str
+    imported: bool
+    recipe: dict[str, Any]
+    dataset_info: dict[str, Any]
+    classes: list[str]
+    splits: dict[str, list[int]]
+    rows: int
+    row_shape: list[int]
+    dtype: str
+    bytes: int
+    etag: str
+    invalid_rows: list[str]
+    provenance: dict[str, Any]
+    created: float = 0.0
+    last_used: float = 0.0
+    hits: int = 0
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """One trained head."""
+
+    head_id: str
+    pack_id: str
+    method: str
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class WeightsRow:
+    """An uploaded checkpoint, checked against a network.
+
+    ``unavailable`` maps each layer that cannot be computed to the first parameter it lacks.
+    """
+
+    sha256: str
+    network: str
+    name: str
+    bytes: int
+    unavailable: dict[str, str]
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """A worker that was heard of; ``seen`` is its last heartbeat."""
+
+    worker: str
+    device: str
+    started: float
+    seen: float

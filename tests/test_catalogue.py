@@ -1,0 +1,137 @@
+"""The catalogue on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cache.catalogue import Catalogue
+from cache.database import Database, metadata
+from cache.errors import InvalidRequest, NotFound
+from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
+
+
+def dataset_row(name: str, dataset_id: str) -> DatasetRow:
+    splits = {"train": [0, 2]}
+    return DatasetRow(name, 0, dataset_id, {"kind": "builtin"}, ["a", "b"], splits, 2, 10)
+
+
+def pack_row(pack_id: str, **changes: Any) -> PackRow:
+    fields: dict[str, Any] = {
+        "pack_id": pack_id,
+        "recipe_id": "r",
+        "dataset_id": "d",
+        "network": "resnet50",
+        "dataset": "birds",
+        "imported": False,
+        "recipe": {},
+        "dataset_info": {},
+        "classes": ["a"],
+        "splits": {"train": [0, 1]},
+        "rows": 1,
+        "row_shape": [3],
+        "dtype": "float32",
+        "bytes": 12,
+        "etag": "e",
+        "invalid_rows": [],
+        "provenance": {},
+    }
+    return PackRow(**(fields | changes))
+
+
+@pytest.fixture
+def catalogue(database: Database) -> Catalogue:
+    return Catalogue(database)
+
+
+def add(catalogue: Catalogue, row: DatasetRow | PackRow | HeadRow | WeightsRow) -> Any:
+    method = {
+        DatasetRow: catalogue.add_dataset,
+        PackRow: catalogue.add_pack,
+        HeadRow: catalogue.add_head,
+        WeightsRow: catalogue.add_weights,
+    }[type(row)]
+    with catalogue.database.write() as connection:
+        return method(connection, row)
+
+
+def test_dataset_versions_count_up_only_when_the_content_changes(catalogue: Catalogue) -> None:
+    assert add(catalogue, dataset_row("birds", "one")).version == 1
+    assert add(catalogue, dataset_row("birds", "one")).version == 1
+    assert add(catalogue, dataset_row("birds", "two")).version == 2
+    assert catalogue.find_dataset("birds").dataset_id == "two"
+    assert catalogue.find_dataset("birds@1").dataset_id == "one"
+    assert [row.version for row in catalogue.dataset_versions("birds")] == [2, 1]
+    assert [row.version for row in catalogue.datasets().items] == [2]
+
+
+@pytest.mark.parametrize("reference", ["fish", "birds@9", "birds@x", "@1", ""])
+def test_unknown_datasets(catalogue: Catalogue, reference: str) -> None:
+    add(catalogue, dataset_row("birds", "one"))
+    with pytest.raises(NotFound):
+        catalogue.find_dataset(reference)
+
+
+def test_deleting_a_dataset_names_the_content_that_nobody_else_has(catalogue: Catalogue) -> None:
+    add(catalogue, dataset_row("birds", "one"))
+    add(catalogue, dataset_row("birds", "two"))
+    add(catalogue, dataset_row("copy", "two"))
+    assert catalogue.delete_dataset("birds") == ["one"]
+    assert catalogue.delete_dataset("copy") == ["two"]
+
+
+def test_packs_are_found_filtered_hit_and_deleted(catalogue: Catalogue) -> None:
+    add(catalogue, pack_row("1"))
+    add(catalogue, pack_row("2", network="vgg16"))
+    assert {row.pack_id for row in catalogue.packs().items} == {"1", "2"}
+    assert [row.pack_id for row in catalogue.packs(network="vgg16").items] == ["2"]
+    assert catalogue.packs(dataset="fish").items == []
+    with catalogue.database.write() as connection:
+        assert catalogue.hit(connection, "nope") is None
+        hit = catalogue.hit(connection, "1")
+    assert hit is not None
+    assert hit.hits == 1
+    assert hit.last_used >= hit.created
+    add(catalogue, HeadRow("h", "1", "lab", {}, {}))
+    assert catalogue.delete_pack("1") == ["h"]
+    with pytest.raises(NotFound):
+        catalogue.find_pack("1")
+    with pytest.raises(NotFound):
+        catalogue.find_head("h")
+
+
+def test_a_pack_that_is_built_again_replaces_its_row(catalogue: Catalogue) -> None:
+    add(catalogue, pack_row("1", etag="old"))
+    add(catalogue, pack_row("1", etag="new"))
+    assert catalogue.find_pack("1").etag == "new"
+
+
+def test_weights_belong_to_a_network(catalogue: Catalogue) -> None:
+    add(catalogue, WeightsRow("f" * 64, "vgg16", "mine.pth", 5, {"fc": "fc.weight"}))
+    assert catalogue.find_weights("f" * 64, "vgg16").unavailable == {"fc": "fc.weight"}
+    with pytest.raises(NotFound, match="for vgg19"):
+        catalogue.find_weights("f" * 64, "vgg19")
+
+
+def test_workers_come_and_go(catalogue: Catalogue) -> None:
+    catalogue.worker_seen("w", "cpu")
+    catalogue.worker_seen("w", "cpu")
+    assert [worker.worker for worker in catalogue.live_workers(10)] == ["w"]
+    assert catalogue.live_workers(-1) == []
+    catalogue.worker_gone("w")
+    assert catalogue.live_workers(10) == []
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_knows(database: Database) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with database.read() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    assert differences == []
+
+
+def test_an_unknown_database_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="mysql"):
+        Database("mysql://localhost/x")
