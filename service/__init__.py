@@ -1,0 +1,1 @@
+"""What others talk to: HTTP. Starts in about a second, without torch."""

@@ -1,0 +1,217 @@
+"""What goes out over HTTP: rows of the catalogue and the queue as JSON models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from cache.jobs import Job
+from cache.networks import NetworkInfo
+from cache.pages import Page
+from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+Item = TypeVar("Item")
+
+
+class Listing(BaseModel, Generic[Item]):
+    """A page of a list; pass ``next_cursor`` as ``cursor`` for the next one."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+def listing(page: Page[Any], make: Callable[[Any], Item]) -> Listing[Item]:
+    return Listing(items=[make(item) for item in page.items], next_cursor=page.next_cursor)
+
+
+class WeightsAnswer(BaseModel):
+    name: str
+    file: str
+    hash_prefix: str
+    url: str
+    acc1: float | None
+
+
+class NetworkAnswer(BaseModel):
+    """A network that can be extracted. ``flops`` counts a multiply-add as two."""
+
+    name: str
+    input_size: tuple[int, int]
+    parameters: int
+    flops: int
+    default_tap: dict[str, str]
+    feature_shape: list[int]
+    weights: list[WeightsAnswer]
+    layers: dict[str, list[int]] | None = Field(None, description="layer → shape of one row")
+
+    @classmethod
+    def of(cls, info: NetworkInfo, *, layers: bool = False) -> NetworkAnswer:
+        return cls(
+            name=info.name,
+            input_size=info.input_size,
+            parameters=info.parameters,
+            flops=info.flops,
+            default_tap={"layer": info.default_tap.layer, "pool": info.default_tap.pool},
+            feature_shape=list(info.default_shape),
+            weights=[WeightsAnswer.model_validate(w, from_attributes=True) for w in info.weights],
+            layers={k: list(v) for k, v in info.layers.items()} if layers else None,
+        )
+
+
+class DatasetAnswer(BaseModel):
+    """One version of a dataset. ``splits`` maps a name to its number of rows."""
+
+    name: str
+    version: int
+    dataset_id: str
+    source: dict[str, Any]
+    classes: list[str]
+    splits: dict[str, int]
+    rows: int
+    bytes: int
+    created: datetime | None
+    versions: list[int] | None = None
+
+    @classmethod
+    def of(cls, row: DatasetRow, versions: list[int] | None = None) -> DatasetAnswer:
+        return cls(
+            name=row.name,
+            version=row.version,
+            dataset_id=row.dataset_id,
+            source=row.source,
+            classes=row.classes,
+            splits={name: stop - start for name, (start, stop) in row.splits.items()},
+            rows=row.rows,
+            bytes=row.bytes,
+            created=_time(row.created),
+            versions=versions,
+        )
+
+
+class CheckpointAnswer(BaseModel):
+    """An uploaded checkpoint. Submit with ``weights`` set to its ``weights``."""
+
+    weights: str
+    network: str
+    name: str
+    bytes: int
+    unavailable_layers: dict[str, str] = Field(
+        description="layers it cannot compute → the first parameter it lacks for that"
+    )
+    created: datetime | None
+
+    @classmethod
+    def of(cls, row: WeightsRow) -> CheckpointAnswer:
+        return cls(
+            weights=f"sha256:{row.sha256}",
+            network=row.network,
+            name=row.name,
+            bytes=row.bytes,
+            unavailable_layers=row.unavailable,
+            created=_time(row.created),
+        )
+
+
+class PackAnswer(BaseModel):
+    """A cached pack. ``splits`` maps a name to its first row and the row after its last."""
+
+    object: Literal["pack"] = "pack"
+    pack_id: str
+    network: str
+    dataset: str
+    recipe_id: str
+    dataset_id: str
+    imported: bool
+    recipe: dict[str, Any]
+    dataset_info: dict[str, Any]
+    classes: list[str]
+    splits: dict[str, list[int]]
+    rows: int
+    row_shape: list[int]
+    dtype: str
+    bytes: int
+    etag: str
+    invalid_rows: list[str]
+    provenance: dict[str, Any]
+    created: datetime | None
+    last_used: datetime | None
+    hits: int
+
+    @classmethod
+    def of(cls, row: PackRow) -> PackAnswer:
+        times = {"created": _time(row.created), "last_used": _time(row.last_used)}
+        return cls(**(vars(row) | times))
+
+
+class JobAnswer(BaseModel):
+    """A job. ``error`` is there when it failed, ``result`` when it succeeded."""
+
+    object: Literal["job"] = "job"
+    id: str
+    kind: str
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    pack_id: str | None
+    priority: int
+    attempt: int
+    worker: str | None
+    cancelling: bool
+    progress: dict[str, Any]
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    created: datetime | None
+    started: datetime | None
+    finished: datetime | None
+
+    @classmethod
+    def of(cls, job: Job) -> JobAnswer:
+        names = cls.model_fields.keys() - {"object", "pack_id", "created", "started", "finished"}
+        return cls(
+            pack_id=job.spec.get("pack_id"),
+            created=_time(job.created),
+            started=_time(job.started),
+            finished=_time(job.finished),
+            **{name: getattr(job, name) for name in names},
+        )
+
+
+class Submissions(BaseModel):
+    """The answer to several taps at once: a pack or a job for each, in order."""
+
+    items: list[PackAnswer | JobAnswer]
+
+
+class EstimateAnswer(BaseModel):
+    """What a submission would cost; ``seconds`` is null before anything was measured."""
+
+    pack_id: str
+    cached: bool
+    rows: int
+    rows_cached: int
+    rows_to_compute: int
+    row_shape: list[int] | None
+    bytes: int | None
+    seconds: float | None
+
+
+class HeadAnswer(BaseModel):
+    """A trained head with its scores and learning curves."""
+
+    object: Literal["head"] = "head"
+    head_id: str
+    pack_id: str
+    method: str
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    created: datetime | None
+
+    @classmethod
+    def of(cls, row: HeadRow) -> HeadAnswer:
+        return cls(**(vars(row) | {"created": _time(row.created)}))

@@ -1,0 +1,45 @@
+"""The application: routes, errors, limits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service import problems
+from service.routes import datasets, features, heads, health, jobs, networks, packs, weights
+from service.settings import ServiceSettings
+from service.state import open_state
+from service.uploads import LimitBodies
+
+VERSION = "0.1.0"
+
+DESCRIPTION = """
+A bottleneck feature cache: ask for a (network, dataset) pair, get the frozen network's features,
+computed once and reused by all.
+
+Errors are `application/problem+json`: `type` is stable, `remedy` says what to do.
+"""
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """The service over one store and one database, opened now and closed when it ends."""
+    state = open_state(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        state.database.close()
+
+    app = FastAPI(title="Featurepack", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
+    app.state.featurepack = state
+    app.add_middleware(
+        LimitBodies,
+        upload_bytes=settings.max_upload_bytes,
+        other_bytes=settings.max_body_bytes,
+    )
+    problems.install(app)
+    for resource in (networks, datasets, weights, jobs, packs, features, heads, health):
+        app.include_router(resource.router)
+    return app

@@ -1,0 +1,132 @@
+"""Errors → ``application/problem+json`` (RFC 9457). The one table of status codes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from cache import errors
+from cache.errors import FeaturepackError
+
+log = logging.getLogger("featurepack.service")
+
+STATUS: Final[dict[type[FeaturepackError], int]] = {
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.InvalidRequest: 422,
+    errors.TooLarge: 413,
+    errors.Unauthorised: 401,
+    errors.Forbidden: 403,
+    errors.QuotaExceeded: 429,
+    errors.CorruptData: 422,
+    errors.LeaseLost: 409,
+    errors.Unavailable: 503,
+    FeaturepackError: 500,
+}
+
+RETRY_AFTER_SECONDS: Final = "5"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ProblemResponse(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def status_of(error: FeaturepackError) -> int:
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def problem(error: FeaturepackError, request: Request) -> ProblemResponse:
+    """One error as a problem document."""
+    status = status_of(error)
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in (429, 503) else None
+    return ProblemResponse(_document(error, status, request), status, headers)
+
+
+def _document(error: FeaturepackError, status: int, request: Request) -> dict[str, Any]:
+    return {
+        "type": f"urn:featurepack:problem:{error.kind}",
+        "title": error.title,
+        "status": status,
+        "detail": error.message,
+        "instance": request.url.path,
+        "value": jsonable_encoder(error.value),
+        "remedy": error.remedy,
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application as a problem."""
+
+    @app.exception_handler(FeaturepackError)
+    async def known(request: Request, error: FeaturepackError) -> ProblemResponse:
+        return problem(error, request)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
+        return problem(_from_validation(error), request)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> ProblemResponse:
+        if isinstance(error.__cause__, FeaturepackError):  # raised while a body was read
+            return problem(error.__cause__, request)
+        document = {
+            "type": "about:blank",
+            "title": error.detail,
+            "status": error.status_code,
+            "detail": f"{request.method} {request.url.path}: {error.detail}",
+            "instance": request.url.path,
+            "value": request.url.path,
+            "remedy": "see /docs for what can be called",
+        }
+        return ProblemResponse(document, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def unknown(request: Request, error: Exception) -> ProblemResponse:
+        log.error("unexpected", exc_info=error)
+        remedy = "report this; the service's log has more"
+        return problem(FeaturepackError("something went wrong", remedy=remedy), request)
+
+
+async def validated(request: Request, model: type[Model]) -> Model:
+    """The request's JSON body as a model, where FastAPI cannot parse it by itself.
+
+    Raises:
+        InvalidRequest: no JSON, or values that do not fit.
+    """
+    try:
+        return model.model_validate(await request.json())
+    except FeaturepackError:
+        raise  # the body is too large
+    except ValidationError as error:
+        raise _from_validation(error) from error
+    except ValueError as error:
+        raise errors.InvalidRequest(
+            f"the body is no JSON: {error}", value=None, remedy="send application/json"
+        ) from error
+
+
+def _from_validation(error: RequestValidationError | ValidationError) -> errors.InvalidRequest:
+    """The first mistake as the problem, all of them as its value."""
+    mistakes = [
+        {
+            "where": ".".join(str(part) for part in mistake["loc"]),
+            "what": mistake["msg"],
+            "value": mistake.get("input"),
+        }
+        for mistake in error.errors()
+    ]
+    first = mistakes[0]
+    return errors.InvalidRequest(
+        f"{first['where']}: {first['what']}",
+        value=mistakes if len(mistakes) > 1 else first["value"],
+        remedy=f"mend {first['where']}; /docs shows what is expected",
+    )

@@ -1,0 +1,138 @@
+"""``/v1/datasets``: register images, see what is registered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import uuid4
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from cache.errors import Conflict, InvalidRequest
+from cache.identity import blake2b_hex, canonical_json
+from cache.jobs import Job, NewJob
+from service.answers import DatasetAnswer, JobAnswer, Listing, listing
+from service.paging import DEFAULT_LIMIT, Cursor, Limit
+from service.problems import validated
+from service.schemas import DatasetRequest, Name
+from service.state import Kept, State
+from service.uploads import Upload, saved
+from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": DatasetRequest.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["name", "file"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "file": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "one archive (.zip, .tar, .tar.gz), or .npz, .h5 or "
+                            "pickle files of images and labels",
+                        },
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@router.post("", status_code=201, openapi_extra=_BODY, response_model=DatasetAnswer | JobAnswer)
+async def register(
+    request: Request, response: Response, kept: Kept, prefer: Annotated[str | None, Header()] = None
+) -> DatasetAnswer | JobAnswer:
+    """Register a source (JSON) or upload images (multipart).
+
+    Waits up to 30 seconds for a worker to take the images in: 201 and the version, or a problem
+    that says what is wrong with them. Longer work answers 202 with the job.
+    """
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        async with request.form(max_files=100) as form:
+            job = await run_sync(_submit_upload, kept, form)
+    else:
+        wanted = await validated(request, DatasetRequest)
+        source = wanted.source.model_dump()
+        job = await run_sync(_submit, kept, wanted.name, source, [])
+    job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
+    if job.result is None:
+        return JobAnswer.of(job)
+    name, version = job.result["dataset"], job.result["version"]
+    response.headers["Location"] = f"/v1/datasets/{name}"
+    row = await run_sync(kept.catalogue.find_dataset, f"{name}@{version}")
+    return DatasetAnswer.of(row)
+
+
+def _submit_upload(kept: State, form: FormData) -> Job:
+    files = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
+    if not files:
+        raise InvalidRequest(
+            "the form has no file", value=list(form), remedy="send the parts 'name' and 'file'"
+        )
+    try:
+        name = TypeAdapter(Name).validate_python(form.get("name"))
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"the dataset's name is {form.get('name')!r}",
+            value=form.get("name"),
+            remedy="send a part 'name': letters, digits, '_', '.', '-', at most 100",
+        ) from error
+    with saved(kept.store, files) as uploads:
+        return _submit(kept, name, {"kind": "upload"}, uploads)
+
+
+def _submit(kept: State, name: str, source: dict[str, Any], uploads: list[Upload]) -> Job:
+    """The same source under the same name at the same time is one job; uploads never are."""
+    once = uuid4().hex if uploads else blake2b_hex(canonical_json(source))
+    spec = {
+        "name": name,
+        "source": source,
+        "uploads": uploads,
+        "max_bytes": kept.settings.max_upload_bytes,
+    }
+    job = kept.jobs.submit(NewJob("ingest", f"ingest:{name}:{once}", spec), lambda _: None)
+    assert isinstance(job, Job)
+    return job
+
+
+@router.get("")
+def list_datasets(
+    kept: Kept, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+) -> Listing[DatasetAnswer]:
+    """The newest version of every dataset."""
+    return listing(kept.catalogue.datasets(cursor=cursor, limit=limit), DatasetAnswer.of)
+
+
+@router.get("/{name}")
+def get_dataset(name: str, kept: Kept) -> DatasetAnswer:
+    """A dataset by name (its newest version), or by ``name@version``."""
+    row = kept.catalogue.find_dataset(name)
+    versions = kept.catalogue.dataset_versions(row.name)
+    return DatasetAnswer.of(row, [version.version for version in versions])
+
+
+@router.delete("/{name}", status_code=204)
+def delete_dataset(name: str, kept: Kept) -> None:
+    """Forget all versions of a dataset and the images that only it has. Packs stay."""
+    row = kept.catalogue.find_dataset(name)
+    using = [
+        job.id for job in kept.jobs.all_active("extract") if job.spec["dataset"]["name"] == row.name
+    ]
+    if using:
+        raise Conflict(
+            f"dataset {row.name!r} is being extracted",
+            value=using,
+            remedy="wait for those jobs or cancel them",
+        )
+    for dataset_id in kept.catalogue.delete_dataset(row.name):
+        kept.store.remove_dataset(dataset_id)

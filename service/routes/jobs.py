@@ -1,0 +1,189 @@
+"""``/v1/jobs``: ask for packs, watch them being built."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from math import prod
+from typing import Annotated, Literal
+
+import numpy as np
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from cache import networks
+from cache.errors import Conflict, CorruptData
+from cache.jobs import Job, NewJob
+from cache.recipe import Recipe
+from cache.rows import PackRow
+from service.answers import EstimateAnswer, JobAnswer, Listing, PackAnswer, Submissions, listing
+from service.paging import DEFAULT_LIMIT, Cursor, Limit
+from service.resolve import Wanted, resolve
+from service.schemas import JobRequest
+from service.state import Kept, State
+from service.waiting import outcome, wait_for, wait_seconds
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+EVENT_SECONDS = 0.5
+
+Answer = PackAnswer | JobAnswer | Submissions
+
+
+@router.post("", status_code=202, response_model=Answer)
+async def submit(
+    request: JobRequest,
+    response: Response,
+    kept: Kept,
+    prefer: Annotated[str | None, Header(description="wait=N waits up to N seconds")] = None,
+) -> Answer:
+    """Ask for a pack: 200 and the pack when it is cached, else 202 and the job that builds it.
+
+    The same request twice is one job. With ``taps`` the answer lists a pack or job for each; they
+    are built by one forward pass.
+    """
+    wanted = await run_sync(resolve, kept, request)
+    found = [await run_sync(_submit_one, kept, wanted, r, request) for r in wanted.recipes]
+    seconds = wait_seconds(prefer)
+    if request.taps is None:
+        return await _answer_one(kept, found[0], seconds, response)
+    ended = [f if isinstance(f, PackRow) else await wait_for(kept.jobs, f, seconds) for f in found]
+    items = [await _pack_or_job(kept, one) for one in ended]
+    if all(isinstance(item, PackAnswer) for item in items):
+        response.status_code = 200
+    return Submissions(items=items)
+
+
+async def _answer_one(
+    kept: State, found: PackRow | Job, seconds: float, response: Response
+) -> PackAnswer | JobAnswer:
+    if isinstance(found, Job):
+        response.status_code = 202
+        found = await outcome(kept.jobs, found, seconds, response)
+    answer = await _pack_or_job(kept, found)
+    if isinstance(answer, PackAnswer):
+        response.status_code = 200
+        response.headers["Location"] = f"/v1/packs/{answer.pack_id}"
+    return answer
+
+
+async def _pack_or_job(kept: State, found: PackRow | Job) -> PackAnswer | JobAnswer:
+    if isinstance(found, Job) and found.state == "succeeded":
+        found = await run_sync(kept.catalogue.find_pack, found.spec["pack_id"])
+    return PackAnswer.of(found) if isinstance(found, PackRow) else JobAnswer.of(found)
+
+
+def _submit_one(kept: State, wanted: Wanted, recipe: Recipe, request: JobRequest) -> PackRow | Job:
+    """The cached pack, or the job that builds it: one that is active already, or a new one."""
+    pack_id = wanted.pack_id(recipe)
+    dataset_id = wanted.manifest.dataset_id
+    # The worker needs the manifest, and a view's may not have been kept before.
+    kept.store.save_manifest(wanted.manifest)
+    new = NewJob(
+        kind="extract",
+        key=f"extract:{pack_id}",
+        spec={
+            "pack_id": pack_id,
+            "recipe": recipe.as_dict(),
+            "dataset_id": dataset_id,
+            "dataset": wanted.dataset,
+            "on_error": request.on_error,
+        },
+        together=f"{recipe.forward_id}-{dataset_id}-{request.on_error}",
+        priority=request.priority,
+    )
+    found = kept.jobs.submit(new, partial(kept.catalogue.hit, pack_id=pack_id))
+    if isinstance(found, PackRow):
+        _check_hit(found, recipe, dataset_id, request.on_error)
+    return found
+
+
+def _check_hit(row: PackRow, recipe: Recipe, dataset_id: str, on_error: str) -> None:
+    """A pack id is cut short; a hit is one only if the whole ids agree."""
+    if (row.recipe_id, row.dataset_id) != (recipe.recipe_id, dataset_id):
+        raise Conflict(
+            f"another pack has the id {row.pack_id}",
+            value=row.pack_id,
+            remedy="delete that pack, or change the request",
+        )
+    if on_error == "fail" and row.invalid_rows:
+        raise CorruptData(
+            f"{len(row.invalid_rows)} images of the pack could not be decoded",
+            value=row.invalid_rows[:100],
+            remedy="repair or remove them, or submit with on_error 'mask'",
+        )
+
+
+@router.post("/estimate")
+def estimate(request: JobRequest, kept: Kept) -> Listing[EstimateAnswer]:
+    """What a submission would cost, one item per tap. Computes nothing."""
+    wanted = resolve(kept, request)
+    return Listing(items=[_estimate_one(kept, wanted, recipe) for recipe in wanted.recipes])
+
+
+def _estimate_one(kept: State, wanted: Wanted, recipe: Recipe) -> EstimateAnswer:
+    pack_id, rows = wanted.pack_id(recipe), len(wanted.manifest)
+    packs = kept.catalogue.packs(network=recipe.network, limit=500).items
+    cached = any(row.pack_id == pack_id for row in packs)
+    rates = [rate for row in packs if (rate := row.provenance.get("images_per_second"))]
+    info = networks.get(recipe.network)
+    shape = None
+    if recipe.transform.output_HW == info.input_size:
+        shape = list(info.feature_shape(recipe.tap.layer, recipe.tap.pool))
+    to_compute = 0 if cached else rows
+    item_bytes = np.dtype(recipe.numerics.stored).itemsize
+    return EstimateAnswer(
+        pack_id=pack_id,
+        cached=cached,
+        rows=rows,
+        rows_cached=rows - to_compute,
+        rows_to_compute=to_compute,
+        row_shape=shape,
+        bytes=None if shape is None else rows * prod(shape) * item_bytes,
+        seconds=round(to_compute / rates[0], 1) if rates else None,
+    )
+
+
+@router.get("")
+def list_jobs(
+    kept: Kept,
+    state: Annotated[
+        Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()
+    ] = None,
+    kind: Annotated[str | None, Query(description="such as extract, ingest, head")] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[JobAnswer]:
+    """Jobs, newest first."""
+    page = kept.jobs.page(state=state, kind=kind, cursor=cursor, limit=limit)
+    return listing(page, JobAnswer.of)
+
+
+@router.get("/{job_id}")
+async def get_job(
+    job_id: str, kept: Kept, prefer: Annotated[str | None, Header()] = None
+) -> JobAnswer:
+    """State, progress, result or error of a job. ``Prefer: wait=N`` waits for its end."""
+    job = await run_sync(kept.jobs.get, job_id)
+    return JobAnswer.of(await wait_for(kept.jobs, job, wait_seconds(prefer)))
+
+
+@router.post("/{job_id}/cancel")
+def cancel_job(job_id: str, kept: Kept) -> JobAnswer:
+    """Cancel a queued job, or ask the worker of a running one to stop."""
+    return JobAnswer.of(kept.jobs.cancel(job_id))
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse)
+async def job_events(job_id: str, kept: Kept) -> AsyncIterator[ServerSentEvent]:
+    """The job as server-sent events, one whenever it changes; the last when it has ended."""
+    told: JobAnswer | None = None
+    while told is None or told.finished is None:
+        answer = JobAnswer.of(await run_sync(kept.jobs.get, job_id))
+        if answer != told:
+            told = answer
+            yield ServerSentEvent(data=answer, event="job")
+        if answer.finished is None:
+            await asyncio.sleep(EVENT_SECONDS)

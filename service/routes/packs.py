@@ -1,0 +1,110 @@
+"""``/v1/packs``: the catalogue, the files, the labs' files as packs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import uuid4
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile
+from fastapi.responses import FileResponse
+
+from cache.jobs import Job, NewJob
+from service.answers import JobAnswer, Listing, PackAnswer, listing
+from service.paging import DEFAULT_LIMIT, Cursor, Limit
+from service.schemas import Name
+from service.state import Kept, State
+from service.uploads import saved
+from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+
+router = APIRouter(prefix="/v1/packs", tags=["packs"])
+
+
+@router.get("")
+def list_packs(
+    kept: Kept,
+    network: Annotated[str | None, Query()] = None,
+    dataset: Annotated[str | None, Query()] = None,
+    recipe_id: Annotated[str | None, Query()] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[PackAnswer]:
+    """Packs, newest first."""
+    page = kept.catalogue.packs(
+        network=network, dataset=dataset, recipe_id=recipe_id, cursor=cursor, limit=limit
+    )
+    return listing(page, PackAnswer.of)
+
+
+@router.get("/{pack_id}")
+def get_pack(pack_id: str, kept: Kept) -> PackAnswer:
+    """One pack: its recipe, dataset, shape and provenance with the certificate."""
+    return PackAnswer.of(kept.catalogue.find_pack(pack_id))
+
+
+@router.delete("/{pack_id}", status_code=204)
+def delete_pack(pack_id: str, kept: Kept) -> None:
+    """Delete a pack and its heads. Whoever reads it now may finish."""
+    for head_id in kept.catalogue.delete_pack(pack_id):
+        kept.store.head(head_id).unlink(missing_ok=True)
+    kept.shelf.forget(pack_id)
+    kept.store.remove_pack(pack_id)
+
+
+@router.head("/{pack_id}/file", include_in_schema=False)
+@router.get("/{pack_id}/file", response_class=FileResponse)
+def get_file(pack_id: str, request: Request, kept: Kept) -> Response:
+    """The HDF5 file. ``Range``, ``If-Range`` and ``If-None-Match`` work."""
+    row, _ = kept.shelf.take(pack_id)
+    etag = f'"{row.etag}"'
+    if etag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=304, headers={"ETag": etag})
+    return FileResponse(
+        kept.store.pack(pack_id),
+        media_type="application/x-hdf5",
+        filename=f"{row.network}_{row.dataset}_{pack_id}.h5",
+        headers={"ETag": etag},
+    )
+
+
+@router.post("/{pack_id}/verify", status_code=202)
+async def verify_pack(
+    pack_id: str,
+    response: Response,
+    kept: Kept,
+    prefer: Annotated[str | None, Header()] = None,
+) -> JobAnswer:
+    """Hash the whole pack again. Answers the job; one that fails says what is damaged."""
+    await run_sync(kept.catalogue.find_pack, pack_id)
+    new = NewJob("verify", f"verify:{pack_id}", {"pack_id": pack_id})
+    job = await run_sync(kept.jobs.submit, new, lambda _: None)
+    assert isinstance(job, Job)
+    return JobAnswer.of(await outcome(kept.jobs, job, wait_seconds(prefer), response))
+
+
+@router.post("/import", status_code=201, response_model=PackAnswer | JobAnswer)
+async def import_pack(
+    network: Annotated[Name, Form(description="what the features were made with, if known")],
+    dataset: Annotated[Name, Form(description="what they were made of")],
+    train: UploadFile,
+    response: Response,
+    kept: Kept,
+    validation: UploadFile | None = None,
+    prefer: Annotated[str | None, Header()] = None,
+) -> PackAnswer | JobAnswer:
+    """Take in the labs' bottleneck pickles as a pack: imported, recipe unknown."""
+    files = {"train": train} | ({"validation": validation} if validation is not None else {})
+    job = await run_sync(_submit_import, kept, network, dataset, files)
+    job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
+    if job.result is None:
+        return JobAnswer.of(job)
+    return PackAnswer.of(await run_sync(kept.catalogue.find_pack, job.result["pack_id"]))
+
+
+def _submit_import(kept: State, network: str, dataset: str, files: dict[str, UploadFile]) -> Job:
+    with saved(kept.store, list(files.values())) as uploads:
+        parts = [upload | {"split": split} for split, upload in zip(files, uploads, strict=True)]
+        spec = {"network": network, "dataset": dataset, "uploads": parts}
+        job = kept.jobs.submit(NewJob("import", f"import:{uuid4().hex}", spec), lambda _: None)
+    assert isinstance(job, Job)
+    return job

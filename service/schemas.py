@@ -1,0 +1,171 @@
+"""What comes in over HTTP. Unknown fields are mistakes, not ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from cache.recipe import ChannelOrder, Compute, Interpolation, Pool, Resample, Resize, Stored
+
+Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]{0,99}$")]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class TapRequest(Request):
+    """A layer of the network and how its output is pooled.
+
+    Without ``layer`` it is the bottleneck: the input of the last classifier.
+    """
+
+    layer: str | None = None
+    pool: Pool | None = None
+
+
+class TransformRequest(Request):
+    """A preset, and values that replace the preset's."""
+
+    preset: Literal["official", "stretch"] = "official"
+    resize: Resize | None = None
+    size: list[int] | int | None = Field(None, description="one side, or [height, width]")
+    crop: list[int] | None = Field(None, min_length=2, max_length=2)
+    interpolation: Interpolation | None = None
+    antialias: bool | None = None
+    resample: Resample | None = None
+    mean: list[float] | None = Field(None, min_length=3, max_length=3)
+    std: list[float] | None = Field(None, min_length=3, max_length=3)
+    channels: ChannelOrder | None = None
+
+
+class NumericsRequest(Request):
+    compute: Compute = "float32"
+    stored: Stored = "float32"
+
+
+class ViewRequest(Request):
+    """A subset of a dataset, the same one every time."""
+
+    per_class: int | None = None
+    limit: int | None = None
+    validation: float | None = None
+    seed: int = 0
+
+
+def _short_tap(value: Any) -> Any:
+    """``"features"`` and ``"features:avg"`` are short for an object."""
+    if not isinstance(value, str):
+        return value
+    layer, _, pool = value.partition(":")
+    return {"layer": layer} | ({"pool": pool} if pool else {})
+
+
+def _short_transform(value: Any) -> Any:
+    return {"preset": value} if isinstance(value, str) else value
+
+
+TapField = Annotated[TapRequest, BeforeValidator(_short_tap)]
+TransformField = Annotated[TransformRequest, BeforeValidator(_short_transform)]
+
+
+class JobRequest(Request):
+    """Ask for a pack: recipe × dataset version."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"network": "mobilenet_v2", "dataset": "digits", "transform": "stretch"},
+                {
+                    "network": "vgg16",
+                    "dataset": "cifar10",
+                    "tap": {"layer": "features", "pool": "avg"},
+                    "transform": {"preset": "stretch"},
+                    "view": {"per_class": 100, "seed": 0},
+                },
+            ]
+        },
+    )
+
+    network: str
+    dataset: str = Field(description="a name, or name@version")
+    weights: str = Field(
+        "default",
+        description="torchvision's name such as IMAGENET1K_V1, sha256:<digits> of an uploaded "
+        "checkpoint, the name of a file in the weights directory, or random:<seed>",
+    )
+    tap: TapField | None = None
+    taps: list[TapField] | None = Field(
+        None, min_length=1, max_length=32, description="several taps of one forward pass"
+    )
+    transform: TransformField = TransformRequest()
+    numerics: NumericsRequest = NumericsRequest()
+    view: ViewRequest = ViewRequest()
+    on_error: Literal["mask", "fail"] = "mask"
+    priority: int = Field(0, ge=-100, le=100)
+
+
+class BuiltinSource(Request):
+    kind: Literal["builtin"]
+    name: Literal["digits"]
+
+
+class TorchvisionSource(Request):
+    kind: Literal["torchvision"]
+    name: str = Field(description="such as cifar10, gtsrb, flowers102")
+
+
+class FolderSource(Request):
+    kind: Literal["folder"]
+    path: str = Field(description="relative to the operator's data root")
+
+
+class DatasetRequest(Request):
+    """Register images that the service can reach by itself."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"name": "digits", "source": {"kind": "builtin", "name": "digits"}},
+                {"name": "cifar10", "source": {"kind": "torchvision", "name": "cifar10"}},
+                {"name": "birds", "source": {"kind": "folder", "path": "birds/2026"}},
+            ]
+        },
+    )
+
+    name: Name
+    source: Annotated[BuiltinSource | TorchvisionSource | FolderSource, Field(discriminator="kind")]
+
+
+class RowsRequest(Request):
+    rows: list[int] = Field(examples=[[0, 17, 4]])
+
+
+class LabParamsRequest(Request):
+    epochs: int = Field(50, ge=1, le=10_000)
+    batch: int = Field(256, ge=1, le=1_000_000)
+    rate: float = Field(1e-3, gt=0, le=10)
+    seed: int = Field(0, ge=0, lt=2**63)
+
+
+class HeadRequest(Request):
+    """Train a head on a pack."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"pack_id": "3f2a9c0d1b7e-9b1d4c6a0f52"}]},
+    )
+
+    pack_id: str
+    method: Literal["lab"] = "lab"
+    params: LabParamsRequest = LabParamsRequest()
+    train: str = Field("train", description="the split to train on")
+    validation: str | None = Field(
+        "validation", description="the split to look at after each epoch, or null"
+    )

@@ -1,0 +1,48 @@
+"""What routes work with: the settings, and what they open. One value per application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from cache.catalogue import Catalogue
+from cache.database import Database
+from cache.jobs import Jobs
+from cache.store import Store
+from service.settings import ServiceSettings
+from service.shelf import PackShelf
+
+
+@dataclass(frozen=True)
+class State:
+    settings: ServiceSettings
+    database: Database
+    jobs: Jobs
+    catalogue: Catalogue
+    shelf: PackShelf
+
+    @property
+    def store(self) -> Store:
+        return self.settings.store
+
+
+def open_state(settings: ServiceSettings) -> State:
+    """Create the store's folders and bring the database to its newest form."""
+    settings.store.create()
+    database = Database(settings.database_url)
+    database.migrate()
+    catalogue = Catalogue(database)
+    return State(
+        settings, database, Jobs(database), catalogue, PackShelf(catalogue, settings.store)
+    )
+
+
+def _state(request: Request) -> State:
+    state: State = request.app.state.featurepack
+    return state
+
+
+Kept = Annotated[State, Depends(_state)]
+"""A route's parameter of this type is the application's state."""

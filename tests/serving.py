@@ -1,0 +1,77 @@
+"""A service inside the test: its application, a client for it, and a worker in threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from cache.store import Store
+from service.app import create_app
+from service.settings import ServiceSettings
+from tests.working import working
+from worker.context import Context
+from worker.loop import run
+
+
+@dataclass(frozen=True)
+class Serving:
+    """``http`` speaks to the application without a socket; ``store`` is where it keeps things."""
+
+    http: TestClient
+    store: Store
+
+    def get(self, path: str, status: int = 200, **options: Any) -> Any:
+        return self._json(self.http.get(path, **options), status)
+
+    def post(self, path: str, body: Any = None, status: int = 200, **options: Any) -> Any:
+        return self._json(self.http.post(path, json=body, **options), status)
+
+    def upload(self, path: str, status: int = 201, **parts: Any) -> Any:
+        """Parts that are ``(name, bytes)``, or lists of them, are files; others are fields."""
+        files, fields = [], {}
+        for key, value in parts.items():
+            if isinstance(value, str):
+                fields[key] = value
+            else:
+                files += [(key, one) for one in (value if isinstance(value, list) else [value])]
+        return self._json(self.http.post(path, data=fields, files=files), status)
+
+    @staticmethod
+    def _json(response: Any, status: int) -> Any:
+        assert response.status_code == status, response.text
+        if status >= 400:
+            assert response.headers["content-type"] == "application/problem+json"
+            problem = response.json()
+            assert problem["status"] == status
+            assert problem["type"].startswith("urn:featurepack:problem:")
+            assert problem["detail"]
+            assert problem["remedy"], problem
+            return problem
+        return response.json() if response.content else None
+
+
+@contextmanager
+def serving(store: Store, **settings: Any) -> Iterator[Serving]:
+    """The service alone: jobs stay queued."""
+    url = f"sqlite:///{store.root / 'featurepack.db'}"
+    app = create_app(ServiceSettings(store=store, database_url=url, **settings))
+    with TestClient(app, raise_server_exceptions=False) as http:
+        yield Serving(http, store)
+
+
+@contextmanager
+def worker_running(store: Store, **settings: Any) -> Iterator[Context]:
+    """A whole worker, both lanes, in threads of this process."""
+    with working(store, poll_seconds=0.02, **settings) as context:
+        thread = threading.Thread(target=run, args=(context,))
+        thread.start()
+        try:
+            yield context
+        finally:
+            context.stop.set()
+            thread.join()

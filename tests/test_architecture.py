@@ -1,0 +1,97 @@
+"""The arrows of the house, checked on the source itself."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = {"cache", "worker", "service", "featurepack"}
+
+MAY_IMPORT = {
+    "cache": {"cache"},
+    "worker": {"worker", "cache"},
+    "service": {"service", "cache"},
+    "featurepack": {"featurepack"},
+}
+"""Who may import what of ours."""
+
+ONLY_IN = {
+    "torch": ("worker/",),
+    "torchvision": ("worker/",),
+    "PIL": ("worker/",),
+    "sklearn": ("worker/",),
+    "h5py": ("cache/pack.py", "cache/manifest_file.py", "cache/hdf5_arrays.py"),
+    "fastapi": ("service/",),
+    "starlette": ("service/",),
+    "sqlalchemy": (
+        "cache/database.py",
+        "cache/catalogue.py",
+        "cache/jobs.py",
+        "cache/leases.py",
+        "cache/pages.py",
+        "cache/publish.py",
+        "cache/migrations/",
+    ),
+    "httpx": ("featurepack/",),
+    "rich": ("featurepack/",),
+}
+"""One library, one room."""
+
+
+def sources() -> list[Path]:
+    return [path for room in sorted(OURS) for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level names of everything that a file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} imports relatively"
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_arrows(path: Path) -> None:
+    relative = str(path.relative_to(ROOT))
+    room = relative.partition("/")[0]
+    found = imports(path)
+    assert found & OURS <= MAY_IMPORT[room]
+    for library, places in ONLY_IN.items():
+        assert library not in found or relative.startswith(places), f"{relative}: {library}"
+
+
+def test_environment_variables_are_read_in_settings_only() -> None:
+    readers = {
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if "environ" in path.read_text() and not str(path).startswith(str(ROOT / "featurepack"))
+    }
+    assert readers == {"service/settings.py", "worker/settings.py"}
+
+
+def test_the_service_starts_without_torch() -> None:
+    import subprocess
+
+    code = (
+        "import sys; import service.app; "
+        "sys.exit(bool({'torch', 'PIL', 'sklearn'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_client_needs_nothing_of_the_server() -> None:
+    import subprocess
+
+    code = (
+        "import sys; import featurepack, featurepack.cli.main; sys.exit(bool({'cache', 'torch', "
+        "'h5py', 'fastapi', 'sqlalchemy', 'service', 'worker'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -1,0 +1,42 @@
+"""``python -m worker``: work until SIGTERM or SIGINT, then hand back what is unfinished."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+
+from worker.allocator import keep_freed_memory
+
+keep_freed_memory()  # before torch allocates anything
+
+import torch  # noqa: E402
+
+from cache.errors import FeaturepackError  # noqa: E402
+from worker.context import open_context  # noqa: E402
+from worker.loop import run  # noqa: E402
+from worker.settings import WorkerSettings  # noqa: E402
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        settings = WorkerSettings.from_env()
+        context = open_context(settings)
+    except FeaturepackError as error:
+        print(f"worker: {error.message}. {error.remedy}", file=sys.stderr)
+        return 2
+    torch.set_num_threads(settings.threads)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: context.stop.set())
+    logging.getLogger("featurepack.worker").info(
+        "worker %s on %s, store %s", settings.name, context.device, settings.store.root
+    )
+    run(context)
+    context.database.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

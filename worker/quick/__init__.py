@@ -1,0 +1,17 @@
+"""The short jobs: one file per kind."""
+
+from worker.quick.checkpoint import take_checkpoint
+from worker.quick.head import train_head
+from worker.quick.importing import import_pack
+from worker.quick.ingesting import ingest_dataset
+from worker.quick.predicting import predict
+from worker.quick.verifying import verify_pack
+
+__all__ = [
+    "import_pack",
+    "ingest_dataset",
+    "predict",
+    "take_checkpoint",
+    "train_head",
+    "verify_pack",
+]

@@ -1,0 +1,58 @@
+"""The worker's settings: environment variables, read once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.errors import InvalidRequest
+from cache.store import Store
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Everything a worker can be told.
+
+    ``device`` is ``cpu``, ``cuda`` or ``cuda:<n>``. ``lease_seconds`` is how long a job stays with
+    a worker that is not heard of. ``poll_seconds`` is the pause between looks for work.
+    """
+
+    store: Store
+    database_url: str
+    weights_dir: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    lease_seconds: float = 30.0
+    poll_seconds: float = 0.2
+    name: str = "worker"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> WorkerSettings:
+        """Read ``FEATUREPACK_*``; see docs/settings.md. Raises InvalidRequest."""
+        root = Path(env.get("FEATUREPACK_STORE", "featurepack-store")).resolve()
+        data_root = env.get("FEATUREPACK_DATA_ROOT")
+        weights_dir = env.get("FEATUREPACK_WEIGHTS_DIR")
+        default_database = f"sqlite:///{root / 'featurepack.db'}"
+        return cls(
+            store=Store(root, Path(data_root) if data_root else None),
+            database_url=env.get("FEATUREPACK_DATABASE") or default_database,
+            weights_dir=Path(weights_dir) if weights_dir else None,
+            device=env.get("FEATUREPACK_DEVICE") or "auto",
+            threads=int(_number(env, "FEATUREPACK_THREADS", len(os.sched_getaffinity(0)))),
+            lease_seconds=_number(env, "FEATUREPACK_LEASE_SECONDS", 30.0),
+            name=env.get("FEATUREPACK_WORKER") or f"{socket.gethostname()}-{os.getpid()}",
+        )
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "")
+    try:
+        value = float(text) if text else float(default)
+    except ValueError as error:
+        raise InvalidRequest(f"{name} is {text!r}", value=text, remedy="give a number") from error
+    if value <= 0:
+        raise InvalidRequest(f"{name} is {text!r}", value=text, remedy="give a number above 0")
+    return value

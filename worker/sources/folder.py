@@ -1,0 +1,128 @@
+"""Images in a folder below the operator's data root. They stay where they are.
+
+Symbolic links are never followed: one that looks like an image or leads to a folder is refused,
+others are ignored as all files are that are no images.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cache.errors import InvalidRequest, TooLarge, Unavailable
+from cache.store import Store
+from worker.sources.layout import is_hidden, is_image, place_all
+from worker.sources.source import Images, IngestLimits, Place, Source, SourceImage
+
+
+def open_folder(path: str, store: Store, limits: IngestLimits) -> Source:
+    """The images of ``path``, a folder relative to the data root.
+
+    Raises:
+        NotFound: there is no such folder.
+        InvalidRequest: it leads out of the data root, is not laid out as ``split/class/file`` or
+            ``class/file``, or holds links, special files or names that are not UTF-8.
+        TooLarge: more files than allowed.
+        Unavailable: a file or folder cannot be read.
+    """
+    root = store.folder(path)
+    assert store.data_root is not None  # store.folder has said so otherwise
+    try:
+        paths = list(_walk(root, limits))
+    except OSError as error:
+        raise _unreadable(str(error.filename), error) from error
+    places = place_all(paths, strip_top=False)
+    return Source(
+        images=_read(root, paths, places, limits),
+        folder=root.relative_to(store.data_root.resolve()).as_posix(),
+    )
+
+
+def read_regular_file(root: Path, name: str, limit: int) -> bytes:
+    """The bytes of a file below ``root`` (a resolved path), at most ``limit`` of them.
+
+    Raises:
+        OSError: it cannot be read.
+        InvalidRequest: it is no regular file, or a link is on the way to it.
+        TooLarge: it is larger than ``limit``.
+    """
+    path = root / name
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode) or os.path.realpath(path) != str(path):
+            raise _not_regular(name)
+        if facts.st_size > limit:
+            raise TooLarge(
+                f"{name!r} has {facts.st_size} bytes, the limit for an image is {limit}",
+                value=name,
+                remedy="scale the image down, or raise the limit",
+            )
+        return file.read(facts.st_size)
+
+
+def _walk(root: Path, limits: IngestLimits) -> Iterator[str]:
+    """Paths of the images, relative to ``root``."""
+    seen = 0
+    pending: list[tuple[str, ...]] = [()]
+    while pending:
+        folder = pending.pop()
+        with os.scandir(root.joinpath(*folder)) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > limits.max_members:
+                    raise TooLarge(
+                        f"the folder holds more than {limits.max_members} files",
+                        value=limits.max_members,
+                        remedy="register a part of it, or raise the limit",
+                    )
+                if is_hidden(entry.name):
+                    continue
+                parts = (*folder, _utf8(entry.name))
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(parts)
+                elif is_image(parts) or (entry.is_symlink() and entry.is_dir()):
+                    if not entry.is_file(follow_symlinks=False):
+                        raise _not_regular("/".join(parts))
+                    yield "/".join(parts)
+
+
+def _utf8(name: str) -> str:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            f"the file name {os.fsencode(name)!r} is not UTF-8",
+            value=repr(os.fsencode(name)),
+            remedy="rename it",
+        ) from error
+    return name
+
+
+def _read(
+    root: Path, paths: Sequence[str], places: Sequence[Place], limits: IngestLimits
+) -> Images:
+    for path, (split, label) in zip(paths, places, strict=True):
+        try:
+            data = read_regular_file(root, path, limits.max_image_bytes)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        yield SourceImage(path, split, label, data)
+
+
+def _not_regular(name: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{name!r} is a link or a special file",
+        value=name,
+        remedy="put the file itself or a copy of it there; links are not followed",
+    )
+
+
+def _unreadable(name: str, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"{name!r} cannot be read: {error.strerror}",
+        value=name,
+        remedy="check that the worker may read it and that it is still there, then try again",
+    )

@@ -1,0 +1,47 @@
+"""Kinds of jobs → what is done for them, and which of the worker's two lanes they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from cache.jobs import Job
+from worker.context import Context
+from worker.extract import extract
+from worker.lease import Lease
+from worker.quick import (
+    import_pack,
+    ingest_dataset,
+    predict,
+    take_checkpoint,
+    train_head,
+    verify_pack,
+)
+
+Task = Callable[[Context, list[Job], Lease], None]
+"""Does jobs that were claimed together, and ends each of them well."""
+
+
+def _one_by_one(do: Callable[[Context, Job, Lease], None]) -> Task:
+    def task(context: Context, jobs: list[Job], lease: Lease) -> None:
+        for job in jobs:
+            do(context, job, lease)
+
+    return task
+
+
+EXTRACTION: Final[Mapping[str, Task]] = MappingProxyType({"extract": extract})
+"""Long jobs, one at a time on a device."""
+
+QUICK: Final[Mapping[str, Task]] = MappingProxyType(
+    {
+        "ingest": _one_by_one(ingest_dataset),
+        "weights": _one_by_one(take_checkpoint),
+        "import": _one_by_one(import_pack),
+        "head": _one_by_one(train_head),
+        "predict": _one_by_one(predict),
+        "verify": _one_by_one(verify_pack),
+    }
+)
+"""Short jobs, which must not wait for a long one."""
