@@ -1,0 +1,225 @@
+"""What the service answers, as frozen values.
+
+Fields are the JSON answer's own; times become ``datetime``. Fields that a newer service adds are
+left out, so that an older client keeps working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import datetime
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from featurepack.errors import FeaturepackError
+
+_TIMES = ("created", "started", "finished", "last_used")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Base of the answers that are one JSON object."""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Raises FeaturepackError if the object lacks a field."""
+        missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in data]
+        if missing:
+            raise FeaturepackError(
+                f"the service's {cls.__name__.lower()} has no {missing[0]!r}",
+                value=missing,
+                remedy="use a client and a service of the same version",
+            )
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        for name in _TIMES:
+            if isinstance(known.get(name), str):
+                known[name] = datetime.fromisoformat(known[name])
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Weights(Answer):
+    """Weights that torchvision publishes; ``acc1`` is their ImageNet top-1 accuracy in percent."""
+
+    name: str
+    file: str
+    hash_prefix: str
+    url: str
+    acc1: float | None
+
+
+@dataclass(frozen=True)
+class Network(Answer):
+    """A network that can be extracted. ``layers`` (layer → shape of one row) may be left out."""
+
+    name: str
+    input_size: list[int]
+    parameters: int
+    flops: int
+    default_tap: dict[str, str]
+    feature_shape: list[int]
+    weights: list[Weights]
+    layers: dict[str, list[int]] | None = None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        return super().of({**data, "weights": [Weights.of(one) for one in data["weights"]]})
+
+
+@dataclass(frozen=True)
+class Dataset(Answer):
+    """One version of a dataset. ``splits`` maps a name to its number of rows."""
+
+    name: str
+    version: int
+    dataset_id: str
+    source: dict[str, Any]
+    classes: list[str]
+    splits: dict[str, int]
+    rows: int
+    bytes: int
+    created: datetime | None
+    versions: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint(Answer):
+    """An uploaded checkpoint; submit with ``weights`` set to its ``weights``."""
+
+    weights: str
+    network: str
+    name: str
+    bytes: int
+    unavailable_layers: dict[str, str]
+    created: datetime | None
+
+
+@dataclass(frozen=True)
+class Pack(Answer):
+    """A cached pack. ``splits`` maps a name to its first row and the row after its last.
+
+    ``invalid_rows`` are the ids of images that could not be decoded; their features are zero.
+    """
+
+    pack_id: str
+    network: str
+    dataset: str
+    recipe_id: str
+    dataset_id: str
+    imported: bool
+    recipe: dict[str, Any]
+    dataset_info: dict[str, Any]
+    classes: list[str]
+    splits: dict[str, list[int]]
+    rows: int
+    row_shape: list[int]
+    dtype: str
+    bytes: int
+    etag: str
+    invalid_rows: list[str]
+    provenance: dict[str, Any]
+    created: datetime | None
+    last_used: datetime | None
+    hits: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all features: [N, D] or [N, C, H, W]."""
+        return (self.rows, *self.row_shape)
+
+
+@dataclass(frozen=True)
+class Job(Answer):
+    """Work that was asked for; ``error`` is there when it failed, ``result`` when it succeeded."""
+
+    id: str
+    kind: str
+    state: str
+    pack_id: str | None
+    priority: int
+    attempt: int
+    worker: str | None
+    cancelling: bool
+    progress: dict[str, Any]
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    created: datetime | None
+    started: datetime | None
+    finished: datetime | None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Estimate(Answer):
+    """What a submission would cost; ``seconds`` is None before anything was measured."""
+
+    pack_id: str
+    cached: bool
+    rows: int
+    rows_cached: int
+    rows_to_compute: int
+    row_shape: list[int] | None
+    bytes: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Head(Answer):
+    """A trained head. ``metrics`` has losses, accuracies, row counts, seconds and ``curves``."""
+
+    head_id: str
+    pack_id: str
+    method: str
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    created: datetime | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of one image, best first, each with its probability."""
+
+    name: str
+    classes: list[tuple[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """What N rows of a pack are.
+
+    ``row_N`` (int64) their numbers in the pack, ``row_id_N`` path or position of the image,
+    ``label_N`` (int64, -1 is unlabelled), ``row_hash_N`` hash of the image's content as hex,
+    ``valid_N`` (bool) whether it could be decoded.
+    """
+
+    classes: list[str]
+    splits: dict[str, list[int]]
+    row_N: npt.NDArray[np.int64]
+    row_id_N: list[str]
+    label_N: npt.NDArray[np.int64]
+    row_hash_N: list[str]
+    valid_N: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Index:
+        rows = data["rows"]
+        return cls(
+            classes=data["classes"],
+            splits=data["splits"],
+            row_N=np.array([row["row"] for row in rows], np.int64),
+            row_id_N=[row["row_id"] for row in rows],
+            label_N=np.array([row["label"] for row in rows], np.int64),
+            row_hash_N=[row["row_hash"] for row in rows],
+            valid_N=np.array([row["valid"] for row in rows], np.bool_),
+        )
+
+
+def pack_or_job(data: Mapping[str, Any]) -> Pack | Job:
+    """A submission's answer by its ``object``."""
+    return Pack.of(data) if data.get("object") == "pack" else Job.of(data)

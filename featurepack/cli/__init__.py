@@ -1,0 +1,1 @@
+"""The ``featurepack`` command."""

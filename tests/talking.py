@@ -1,0 +1,175 @@
+"""A client inside the test: scripted answers, or a real service behind a line that breaks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+from starlette.testclient import TestClient
+
+from cache.catalogue import Catalogue
+from cache.database import Database
+from cache.identity import hash_file
+from cache.pack import create, seal
+from cache.pack_writer import PackWriter
+from cache.rows import PackRow
+from cache.store import Store
+from featurepack import Client
+from featurepack.transport import Retry
+from service.app import create_app
+from service.settings import ServiceSettings
+from tests.manifests import plain_manifest
+
+URL = "http://featurepack.test"
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+JOB: dict[str, Any] = {
+    "object": "job",
+    "id": "j1",
+    "kind": "extract",
+    "state": "queued",
+    "pack_id": "r-d",
+    "priority": 0,
+    "attempt": 1,
+    "worker": None,
+    "cancelling": False,
+    "progress": {},
+    "result": None,
+    "error": None,
+    "created": "2026-01-02T03:04:05Z",
+    "started": None,
+    "finished": None,
+}
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
+    kind = "application/problem+json" if status >= 400 else "application/json"
+    return httpx.Response(status, json=body, headers={"Content-Type": kind, **headers})
+
+
+def problem(kind: str, status: int, **headers: str) -> httpx.Response:
+    document = {
+        "type": f"urn:featurepack:problem:{kind}",
+        "detail": f"{kind} it is",
+        "value": 7,
+        "remedy": "do this",
+        "status": status,
+    }
+    return answer(document, status, **headers)
+
+
+class Script:
+    """Answers requests one after the other; an exception is raised in place of an answer."""
+
+    def __init__(self, *steps: httpx.Response | Exception) -> None:
+        self.steps = list(steps)
+        self.requests: list[httpx.Request] = []
+        self.pauses: list[float] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        self.requests.append(request)
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [json.loads(request.content) for request in self.requests]
+
+    def client(self) -> Client:
+        http = httpx.Client(base_url=URL, transport=httpx.MockTransport(self))
+        return Client(http=http, retry=Retry(sleep=self.pauses.append))
+
+
+class BreakingLine:
+    """Passes requests on to an application; bodies of ``path`` break off after ``cuts`` bytes."""
+
+    def __init__(self, behind: TestClient, path: str, cuts: list[int]) -> None:
+        self.behind = behind
+        self.path = path
+        self.cuts = cuts
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        passed = self.behind.request(
+            request.method,
+            str(request.url.copy_with(scheme="http", host="testserver")),
+            headers=request.headers,
+            content=request.read(),
+        )
+        cut = None
+        if request.url.path.endswith(self.path):
+            self.requests.append(request)
+            cut = self.cuts.pop(0) if self.cuts else None
+        stream = Cut(passed.content, cut)
+        return httpx.Response(passed.status_code, headers=passed.headers, stream=stream)
+
+    def client(self) -> Client:
+        http = httpx.Client(base_url=URL, transport=httpx.MockTransport(self))
+        return Client(http=http, retry=Retry(times=1, sleep=lambda _: None))
+
+
+class Cut(httpx.SyncByteStream):
+    """Bytes in pieces of 1000; with ``cut``, an error after so many."""
+
+    def __init__(self, content: bytes, cut: int | None) -> None:
+        self.content = content
+        self.cut = cut
+
+    def __iter__(self) -> Iterator[bytes]:
+        end = len(self.content) if self.cut is None else self.cut
+        for first in range(0, end, 1000):
+            yield self.content[first : min(first + 1000, end)]
+        if self.cut is not None:
+            raise httpx.ReadError("the line broke")
+
+
+def application(store: Store) -> TestClient:
+    """A service without a worker; use it as a context manager."""
+    url = f"sqlite:///{store.root / 'featurepack.db'}"
+    return TestClient(create_app(ServiceSettings(store=store, database_url=url)))
+
+
+def keep_pack(store: Store, pack_id: str, rows: int = 50, width: int = 16) -> np.ndarray:
+    """Put a pack into a store whose database exists; its features [N, D]."""
+    manifest = plain_manifest(rows)
+    features_ND = np.random.default_rng(5).normal(size=(rows, width)).astype(np.float32)
+    features_ND[3] = 0  # as a worker leaves the row of a broken image
+    path = store.building(pack_id)
+    recipe, dataset = {"network": "resnet18"}, {"name": "set", "version": 1, "view": None}
+    create(path, manifest, recipe=recipe, dataset=dataset, row_shape=(width,), dtype="float32")
+    with PackWriter(path) as writer:
+        writer.write(0, features_ND, np.arange(rows) != 3)
+        hashes = [writer.finish_shard(shard) for shard in range(writer.layout.shards)]
+    seal(path, hashes, {})
+    row = PackRow(
+        pack_id=pack_id,
+        recipe_id=pack_id,
+        dataset_id=manifest.dataset_id,
+        network="resnet18",
+        dataset="set",
+        imported=False,
+        recipe=recipe,
+        dataset_info=dataset,
+        classes=list(manifest.classes),
+        splits={name: list(span) for name, span in manifest.splits.items()},
+        rows=rows,
+        row_shape=[width],
+        dtype="float32",
+        bytes=path.stat().st_size,
+        etag=hash_file(path),
+        invalid_rows=[manifest.row_id_N[3]],
+        provenance={},
+    )
+    database = Database(f"sqlite:///{store.root / 'featurepack.db'}")
+    with database.write() as connection:
+        store.publish_pack(pack_id)
+        Catalogue(database).add_pack(connection, row)
+    database.close()
+    return features_ND
