@@ -87,7 +87,7 @@ class Jobs:
         for _ in range(TRIES):
             try:
                 with self.database.write() as connection:
-                    if active := self._active(connection, new.key):
+                    if active := self._join(connection, new.key):
                         return active
                     if (found := answer(connection)) is not None:
                         return found
@@ -96,9 +96,15 @@ class Jobs:
                 continue  # PostgreSQL: somebody inserted the same key just now; join that job
         raise Unavailable("the queue is too busy", value=new.key, remedy="submit again")
 
-    def _active(self, connection: sa.Connection, key: str) -> Job | None:
-        query = sa.select(*JOB_COLUMNS).where(jobs.c.key == key, jobs.c.state.in_(ACTIVE_STATES))
-        row = connection.execute(query).first()
+    def _join(self, connection: sa.Connection, key: str) -> Job | None:
+        """The active job of this key. Whoever joins wants it: it is no longer to be cancelled."""
+        statement = (
+            sa.update(jobs)
+            .where(jobs.c.key == key, jobs.c.state.in_(ACTIVE_STATES))
+            .values(cancelling=False)
+            .returning(*JOB_COLUMNS)
+        )
+        row = connection.execute(statement).first()
         return job_of(row) if row else None
 
     def _insert(self, connection: sa.Connection, new: NewJob) -> Job:

@@ -87,13 +87,13 @@ class Leases:
         """Prolong the lease. True when the job should be cancelled. Raises LeaseLost."""
         with self.database.write() as connection:
             self._update(connection, job, due=self.database.now + lease_seconds)
-            query = sa.select(jobs.c.cancelling).where(jobs.c.id == job.id)
-            return bool(connection.execute(query).scalar_one())
+            return self._is_cancelling(connection, job)
 
-    def progress(self, job: Job, progress: dict[str, Any]) -> None:
-        """Raises LeaseLost."""
+    def progress(self, job: Job, progress: dict[str, Any]) -> bool:
+        """Tell how far the job is. True when it should be cancelled. Raises LeaseLost."""
         with self.database.write() as connection:
             self._update(connection, job, progress=progress)
+            return self._is_cancelling(connection, job)
 
     def record_shard(self, job: Job, shard: int, digest: bytes) -> None:
         """Remember a shard whose bytes are on the disk. Raises LeaseLost."""
@@ -130,9 +130,21 @@ class Leases:
             self._end(connection, job, state="failed", error=error.as_dict())
 
     def end_cancelled(self, job: Job) -> None:
-        """Raises LeaseLost."""
+        """End a job that is to be cancelled, or give it back if somebody wants it again by now.
+
+        Raises:
+            LeaseLost: another worker owns the job now.
+        """
+        still = jobs.c.cancelling.is_(True)
         with self.database.write() as connection:
-            self._end(connection, job, state="cancelled")
+            self._update(
+                connection,
+                job,
+                state=sa.case((still, "cancelled"), else_="queued"),
+                finished=sa.case((still, self.database.now), else_=None),
+                due=self.database.now,
+            )
+            connection.execute(sa.delete(shards).where(shards.c.job_id == job.id))
 
     def hand_back(self, job: Job) -> None:
         """Give an unfinished job back to the queue, for anyone to go on with. Raises LeaseLost."""
@@ -142,6 +154,10 @@ class Leases:
     def _end(self, connection: sa.Connection, job: Job, **values: Any) -> None:
         self._update(connection, job, finished=self.database.now, **values)
         connection.execute(sa.delete(shards).where(shards.c.job_id == job.id))
+
+    def _is_cancelling(self, connection: sa.Connection, job: Job) -> bool:
+        query = sa.select(jobs.c.cancelling).where(jobs.c.id == job.id)
+        return bool(connection.execute(query).scalar_one())
 
     def _hold(self, connection: sa.Connection, job: Job) -> None:
         """Make sure of the lease, and keep others off the row until the transaction ends."""

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
 from cache.errors import FeaturepackError
 from service.app import create_app
 from service.settings import ServiceSettings
+
+GRACE_SECONDS = 5
+"""How long open requests may go on after SIGTERM."""
+
+
+class _Server(uvicorn.Server):
+    """Ends well on SIGTERM and SIGINT; uvicorn's own would raise the signal again at the end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
 
 
 def main() -> int:
@@ -25,8 +41,17 @@ def main() -> int:
     except FeaturepackError as error:
         print(f"service: {error.message}. {error.remedy}", file=sys.stderr)
         return 2
-    uvicorn.run(app, host=arguments.host, port=arguments.port, log_config=None, access_log=False)
-    return 0
+    config = uvicorn.Config(
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = _Server(config)
+    server.run()
+    return 0 if server.started else 1
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ class State:
 
 def open_state(settings: ServiceSettings) -> State:
     """Create the store's folders and bring the database to its newest form."""
-    settings.store.create()
     database = Database(settings.database_url)
+    settings.store.create()
     database.migrate()
     catalogue = Catalogue(database)
     return State(

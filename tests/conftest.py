@@ -15,6 +15,9 @@ from PIL import Image
 
 from cache.database import Database
 from cache.store import Store
+from worker.allocator import keep_freed_memory
+
+keep_freed_memory()  # as a worker does when it starts
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

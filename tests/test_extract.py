@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -437,3 +438,34 @@ def test_ids_and_files_agree(store: Store, folder: Path) -> None:
         assert json.loads(file.attrs["dataset"])["dataset_id"] == manifest.dataset_id
         stored = json.loads(file.attrs["recipe"])
         assert type(recipe_of()).from_dict(stored).recipe_id == recipe_id
+
+
+def test_a_lease_that_ran_out_stops_the_work_before_it_writes(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after SIGSTOP and SIGCONT: no heartbeat was possible, and nobody has said so yet."""
+    manifest = register(store, folder)
+    with working(store, lease_seconds=1.0) as context:
+        (job,) = submit(context, manifest, [recipe_of()])
+        original, written = extract_module.make_engine, []
+
+        def frozen(*arguments: Any) -> Any:
+            engine = original(*arguments)
+            run = engine.run
+
+            def slow(images_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
+                if len(images_NCHW) > 1:
+                    monkeypatch.setattr(context.leases, "heartbeat", lambda *_: time.sleep(2))
+                    time.sleep(1.5)
+                return run(images_NCHW)
+
+            engine.run = slow
+            return engine
+
+        monkeypatch.setattr(extract_module, "make_engine", frozen)
+        monkeypatch.setattr(
+            extract_module.Building, "write", lambda *arguments: written.append(arguments)
+        )
+        step(context, EXTRACTION)
+        assert written == []
+        assert Jobs(context.database).get(job.id).state == "running"

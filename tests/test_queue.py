@@ -191,6 +191,17 @@ def test_cancelling(database: Database) -> None:
         jobs.cancel("nope")
 
 
+def test_a_job_that_somebody_wants_again_is_not_cancelled(database: Database) -> None:
+    job = submit(database)
+    (mine,) = claim(database)
+    Jobs(database).cancel(job.id)
+    assert Leases(database).progress(mine, {}) is True
+    assert submit(database).id == job.id
+    Leases(database).end_cancelled(mine)
+    (again,) = claim(database)
+    assert (again.id, again.cancelling) == (job.id, False)
+
+
 def test_a_job_whose_worker_died_while_it_was_cancelled_is_cancelled(database: Database) -> None:
     job = submit(database)
     claim(database, lease_seconds=0.01)

@@ -434,7 +434,8 @@ def test_checkpoints_are_checked_when_they_are_uploaded(served: Serving, tmp_pat
         np.testing.assert_array_equal(one["features"][:], other["features"][:])
     problem = served.upload("/v1/weights", 422, network="resnet18", file=("partial.pth", data))
     assert "resnet18" in problem["detail"]
-    served.upload("/v1/weights", 422, network="squeezenet1_1", file=("t.pth", data[:5000]))
+    cut = served.upload("/v1/weights", 422, network="squeezenet1_1", file=("t.pth", data[:5000]))
+    assert cut["detail"].startswith("t.pth is cut off")
     served.upload("/v1/weights", 404, network="resnet51", file=("t.pth", data))
     assert list((served.store.root / "incoming").iterdir()) == []
 

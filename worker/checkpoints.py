@@ -30,18 +30,20 @@ _REFUSED = re.compile(r"unsupported global|unrecognized function|Can only|TorchS
 """How torch says that a file wants more than tensors; anything else it says means damage."""
 
 
-def load_state_dict(path: Path) -> dict[str, Tensor]:
+def load_state_dict(path: Path, name: str = "") -> dict[str, Tensor]:
     """A checkpoint's tensors by parameter name, on the CPU, in the file's own dtypes.
 
     Reads ``.safetensors`` and what ``torch.save`` wrote, in its old or its zip format, without
     running code from it. A wrapper (``state_dict``, ``model``) and the prefix ``module.`` are
-    taken off, and names that torchvision has given up are brought up to date.
+    taken off, and names that torchvision has given up are brought up to date. Errors call the file
+    ``name``, or by its path's last part.
 
     Raises:
         CorruptData: the file is cut off, or no checkpoint at all.
         InvalidRequest: it holds objects other than tensors in a state dict.
     """
-    loaded = _read(path)
+    shown = name or path.name
+    loaded = _read(path, shown)
     for wrapper in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
@@ -51,8 +53,8 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     )
     if not plain or not loaded:
         raise InvalidRequest(
-            f"{path.name} holds no state dict, that is parameter names with their tensors",
-            value=path.name,
+            f"{shown} holds no state dict, that is parameter names with their tensors",
+            value=shown,
             remedy="save model.state_dict() with torch.save or safetensors, and upload that",
         )
     if all(name.startswith("module.") for name in loaded):
@@ -124,7 +126,7 @@ def _misfit(wanted: Tensor, given: Tensor) -> str:
     return ""
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, name: str) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -134,13 +136,13 @@ def _read(path: Path) -> Any:
     except Exception as error:  # whatever its readers meet in a damaged file, OSError included
         if _REFUSED.search(str(error)):
             raise InvalidRequest(
-                f"{path.name} holds code or objects beside tensors, which are never loaded",
-                value=path.name,
+                f"{name} holds code or objects beside tensors, which are never loaded",
+                value=name,
                 remedy="save model.state_dict() alone, with torch.save or as safetensors",
             ) from error
         raise CorruptData(
-            f"{path.name} is cut off, damaged or no checkpoint: {type(error).__name__}",
-            value=path.name,
+            f"{name} is cut off, damaged or no checkpoint: {type(error).__name__}",
+            value=name,
             remedy="copy or upload the file again",
         ) from error
 

@@ -58,8 +58,8 @@ class Context:
 
 def open_context(settings: WorkerSettings) -> Context:
     """Create the store's folders, bring the database to its newest form, choose the device."""
-    settings.store.create()
     database = Database(settings.database_url)
+    settings.store.create()
     database.migrate()
     return Context(
         settings=settings,

@@ -99,7 +99,7 @@ def _compute(
     for batch in ready:
         lease.check()
         _refuse_broken(plan, manifest, batch)
-        _run_batch(batch, engine, packs, tally)
+        _run_batch(batch, engine, packs, lease, tally)
         if batch.stop in ends:
             with tally.timing("write"):
                 for pack in packs:
@@ -129,13 +129,16 @@ def _refuse_broken(plan: Plan, manifest: Manifest, batch: Batch) -> None:
         )
 
 
-def _run_batch(batch: Batch, engine: Engine, packs: Sequence[Building], tally: Tally) -> None:
+def _run_batch(
+    batch: Batch, engine: Engine, packs: Sequence[Building], lease: Lease, tally: Tally
+) -> None:
     with tally.timing("compute"):
         outputs = engine.run(batch.images_NCHW)
         features = [
             pool(outputs[tap.layer], tap.pool).cpu().numpy()
             for tap in (pack.planned.recipe.tap for pack in packs)
         ]
+    lease.check()  # a worker that was frozen meanwhile must not write into another's file
     with tally.timing("write"):
         for pack, rows in zip(packs, features, strict=True):
             pack.write(batch.start, rows, batch.valid_N)

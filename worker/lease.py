@@ -62,6 +62,9 @@ class Lease:
     def check(self) -> None:
         if self._lost is not None:
             raise self._lost
+        if time.monotonic() > self._good_until:
+            # Nobody could prolong it in time: the process was frozen, or the database is away.
+            raise LeaseLost("the lease has ended", remedy="nothing: the job is taken up again")
         if self.held and all(job.id in self.cancelled for job in self.held):
             raise Cancelled
         if self._stop.is_set():
@@ -74,7 +77,8 @@ class Lease:
         self._told = time.monotonic()
         try:
             for job in self.held:
-                self._leases.progress(job, progress)
+                if self._leases.progress(job, progress):
+                    self.cancelled.add(job.id)
         except Unavailable as error:
             log.warning("progress not told: %s", error.message)
 
@@ -84,11 +88,12 @@ class Lease:
 
     def _prolong(self) -> None:
         while not self._ended.wait(self._seconds / 5):
+            began = time.monotonic()
             try:
                 for job in list(self.held):
                     if self._leases.heartbeat(job, self._seconds):
                         self.cancelled.add(job.id)
-                self._good_until = time.monotonic() + self._seconds
+                self._good_until = began + self._seconds
             except LeaseLost as error:
                 # A job that ended between the copy of the list and the heartbeat is no loss.
                 if error.value in {job.id for job in self.held}:
@@ -96,9 +101,3 @@ class Lease:
                     return
             except Unavailable as error:
                 log.warning("lease not prolonged: %s", error.message)
-                if time.monotonic() > self._good_until:
-                    self._lost = LeaseLost(
-                        "the lease ended while the database was away",
-                        remedy="nothing: the job is taken up again",
-                    )
-                    return

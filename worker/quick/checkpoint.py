@@ -31,7 +31,7 @@ def take_checkpoint(context: Context, job: Job, lease: Lease) -> None:
     if path.exists():
         path.rename(named)
     try:
-        state = load_state_dict(named)
+        state = load_state_dict(named, upload["name"])
         check_checkpoint(info.name, state)
         sha256 = sha256_file(named)
         with replacing(context.store.weights(sha256, suffix)) as beside:
