@@ -30,6 +30,10 @@ GRACE_SECONDS = 20.0
 """How long a child may take to end before it is killed."""
 
 
+NEEDS = {"service": "uvicorn", "worker": "torch"}
+"""A library that only the extra of that name brings."""
+
+
 class ChildEnded(FeaturepackError):
     """A child process ended by itself; ``value`` is its exit status."""
 
@@ -138,7 +142,8 @@ def command_for(
         InvalidRequest: it is not installed.
     """
     spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    installed = importlib.util.find_spec(NEEDS.get(module, module)) is not None
+    if spec is None or spec.origin is None or not installed:
         raise InvalidRequest(
             f"the {module} is not installed here",
             value=module,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache import networks
-from cache.dataset import Manifest, View
+from cache.dataset import View
 from cache.errors import InvalidRequest, NotFound
 from cache.identity import sha256_file
 from cache.networks import NetworkInfo, WeightsInfo
@@ -18,6 +18,7 @@ from cache.recipe import Numerics, Recipe, Tap, Transform, pack_id
 from cache.rows import DatasetRow
 from service.schemas import JobRequest, TapRequest, TransformRequest
 from service.state import State
+from service.views import KeptView
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,18 @@ class Wanted:
     """What a request asks for: one recipe per tap, on one dataset version or view of it."""
 
     recipes: list[Recipe]
-    manifest: Manifest
-    dataset: dict[str, Any]
+    row: DatasetRow
+    view: View
+    images: KeptView
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """What the pack says of its dataset."""
+        view = None if self.view.is_whole else self.view.as_dict()
+        return {"name": self.row.name, "version": self.row.version, "view": view}
 
     def pack_id(self, recipe: Recipe) -> str:
-        return pack_id(recipe.recipe_id, self.manifest.dataset_id)
+        return pack_id(recipe.recipe_id, self.images.dataset_id)
 
 
 def resolve(state: State, request: JobRequest) -> Wanted:
@@ -48,17 +56,10 @@ def resolve(state: State, request: JobRequest) -> Wanted:
     view = View(**request.view.model_dump())
     return Wanted(
         recipes=[Recipe(info.name, weights, tap, transform, numerics) for tap in taps],
-        manifest=view.apply(state.store.load_manifest(row.dataset_id)),
-        dataset=_describe(row, view),
+        row=row,
+        view=view,
+        images=state.views.resolve(row, view),
     )
-
-
-def _describe(row: DatasetRow, view: View) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "version": row.version,
-        "view": None if view.is_whole else view.as_dict(),
-    }
 
 
 def resolve_weights(state: State, info: NetworkInfo, name: str) -> tuple[str, WeightsInfo]:

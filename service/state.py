@@ -13,6 +13,7 @@ from cache.jobs import Jobs
 from cache.store import Store
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
+from service.views import Views
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class State:
     jobs: Jobs
     catalogue: Catalogue
     shelf: PackShelf
+    views: Views
 
     @property
     def store(self) -> Store:
@@ -35,7 +37,12 @@ def open_state(settings: ServiceSettings) -> State:
     database.migrate()
     catalogue = Catalogue(database)
     return State(
-        settings, database, Jobs(database), catalogue, PackShelf(catalogue, settings.store)
+        settings=settings,
+        database=database,
+        jobs=Jobs(database),
+        catalogue=catalogue,
+        shelf=PackShelf(catalogue, settings.store),
+        views=Views(settings.store),
     )
 
 

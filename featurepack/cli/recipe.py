@@ -38,7 +38,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     )
     which = parser.add_argument_group("which rows")
     which.add_argument("--per-class", type=whole, metavar="N", help="N images of each class")
-    which.add_argument("--limit", type=whole, metavar="N", help="N images in all")
+    which.add_argument("--limit", type=whole, metavar="N", help="at most N images of each split")
     which.add_argument(
         "--validation", type=share, metavar="SHARE", help="split this share off the training rows"
     )

@@ -78,9 +78,8 @@ async def _pack_or_job(kept: State, found: PackRow | Job) -> PackAnswer | JobAns
 def _submit_one(kept: State, wanted: Wanted, recipe: Recipe, request: JobRequest) -> PackRow | Job:
     """The cached pack, or the job that builds it: one that is active already, or a new one."""
     pack_id = wanted.pack_id(recipe)
-    dataset_id = wanted.manifest.dataset_id
-    # The worker needs the manifest, and a view's may not have been kept before.
-    kept.store.save_manifest(wanted.manifest)
+    dataset_id = wanted.images.dataset_id
+    kept.views.keep(wanted.row, wanted.view, wanted.images)
     new = NewJob(
         kind="extract",
         key=f"extract:{pack_id}",
@@ -124,7 +123,7 @@ def estimate(request: JobRequest, kept: Kept) -> Listing[EstimateAnswer]:
 
 
 def _estimate_one(kept: State, wanted: Wanted, recipe: Recipe) -> EstimateAnswer:
-    pack_id, rows = wanted.pack_id(recipe), len(wanted.manifest)
+    pack_id, rows = wanted.pack_id(recipe), wanted.images.rows
     packs = kept.catalogue.packs(network=recipe.network, limit=500).items
     cached = any(row.pack_id == pack_id for row in packs)
     rates = [rate for row in packs if (rate := row.provenance.get("images_per_second"))]

@@ -1,0 +1,71 @@
+"""Views that were asked for before need not be drawn again to be recognised."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+from cache.dataset import Manifest, View
+from cache.errors import NotFound
+from cache.rows import DatasetRow
+from cache.store import Store
+
+REMEMBERED = 1024
+
+
+@dataclass(frozen=True)
+class KeptView:
+    """A dataset version or a view of one; ``manifest`` is there if it is not in the store yet."""
+
+    dataset_id: str
+    rows: int
+    manifest: Manifest | None = None
+
+
+_Key = tuple[str, View, int]
+
+
+class Views:
+    """Which ids the views of a dataset have. Safe to call from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: OrderedDict[_Key, KeptView] = OrderedDict()
+        self._lock = Lock()
+
+    def resolve(self, row: DatasetRow, view: View) -> KeptView:
+        """The id of a view; a whole dataset needs no look at its images.
+
+        Raises:
+            NotFound, InvalidRequest: the view does not fit the dataset.
+        """
+        if view.is_whole:
+            return KeptView(row.dataset_id, row.rows)
+        with self._lock:
+            if known := self._known.get(self._key(row, view)):
+                return known
+        manifest = view.apply(self._store.load_manifest(row.dataset_id))
+        return KeptView(manifest.dataset_id, len(manifest), manifest)
+
+    def keep(self, row: DatasetRow, view: View, kept: KeptView) -> None:
+        """Put a view's manifest into the store, for the worker."""
+        if kept.manifest is None:
+            return
+        self._store.save_manifest(kept.manifest)
+        with self._lock:
+            self._known[self._key(row, view)] = KeptView(kept.dataset_id, kept.rows)
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+
+    def _key(self, row: DatasetRow, view: View) -> _Key:
+        """With the manifest's time: registered again, its images may lie elsewhere."""
+        try:
+            changed = self._store.manifest(row.dataset_id).stat().st_mtime_ns
+        except FileNotFoundError as error:
+            raise NotFound(
+                f"the manifest of dataset {row.name!r} is gone",
+                value=row.name,
+                remedy="register the dataset again",
+            ) from error
+        return row.dataset_id, view, changed
