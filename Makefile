@@ -52,8 +52,9 @@ lock: $(UV) ## renew requirements.lock from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --extra test pyproject.toml -o requirements.lock
 
-bench-labs: $(INSTALLED) ## the labs' table on CIFAR-10: make bench-labs DATA=cifar10.zip
-	@$(BIN)/python -m bench.labs $(DATA)
+bench-labs: $(INSTALLED) ## the labs' table: make bench-labs ARGS="cifar10.zip --checkpoint vgg16=FILE"
+	@FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}" \
+	  $(BIN)/python -m bench.labs $(ARGS)
 
 clean: ## remove what make installed
 	rm -rf .uv .venv

@@ -123,14 +123,20 @@ class Catalogue:
 
     def find_pack(self, pack_id: str) -> PackRow:
         """Raises NotFound."""
-        found = self._first(_select(packs, PackRow).where(packs.c.pack_id == pack_id), PackRow)
-        if found is None:
+        with self.database.read() as connection:
+            return self.pack_in(connection, pack_id)
+
+    def pack_in(self, connection: sa.Connection, pack_id: str) -> PackRow:
+        """Raises NotFound."""
+        query = _select(packs, PackRow).where(packs.c.pack_id == pack_id)
+        row = connection.execute(query).first()
+        if row is None:
             raise NotFound(
                 f"no pack {pack_id!r}",
                 value=pack_id,
                 remedy="GET /v1/packs lists the packs; POST /v1/jobs asks for one",
             )
-        return found
+        return PackRow(**row._mapping)
 
     def hit(self, connection: sa.Connection, pack_id: str) -> PackRow | None:
         """The pack, counted as used, if it is there."""

@@ -44,9 +44,15 @@ def publish_dataset(leases: Leases, catalogue: Catalogue, job: Job, row: Dataset
 
 
 def publish_head(leases: Leases, catalogue: Catalogue, job: Job, row: HeadRow) -> None:
-    """Keep a head. Raises LeaseLost."""
+    """Keep a head.
+
+    Raises:
+        LeaseLost: another worker owns the job now.
+        NotFound: its pack was deleted meanwhile.
+    """
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
+        catalogue.pack_in(connection, row.pack_id)
         catalogue.add_head(connection, row)
         return {"head_id": row.head_id}
 

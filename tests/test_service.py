@@ -512,6 +512,7 @@ def test_jobs_without_a_worker(store: Store) -> None:
         assert service.post(f"/v1/jobs/{job['id']}/cancel")["state"] == "cancelled"
         assert service.post(f"/v1/jobs/{job['id']}/cancel")["state"] == "cancelled"
         service.get("/v1/jobs/nope", 404)
+        service.get("/v1/jobs/nope/events", 404)
         service.post("/v1/jobs/nope/cancel", None, 404)
         service.get("/v1/jobs?cursor=bad", 422)
         assert service.get("/v1/jobs?state=cancelled&kind=ingest")["items"][0]["id"] == job["id"]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from cache import networks
@@ -175,14 +175,19 @@ def cancel_job(job_id: str, kept: Kept) -> JobAnswer:
     return JobAnswer.of(kept.jobs.cancel(job_id))
 
 
+def existing_job(job_id: str, kept: Kept) -> Job:
+    """Looked up before the stream begins, while the answer can still be a problem."""
+    return kept.jobs.get(job_id)
+
+
 @router.get("/{job_id}/events", response_class=EventSourceResponse)
-async def job_events(job_id: str, kept: Kept) -> AsyncIterator[ServerSentEvent]:
+async def job_events(
+    job: Annotated[Job, Depends(existing_job)], kept: Kept
+) -> AsyncIterator[ServerSentEvent]:
     """The job as server-sent events, one whenever it changes; the last when it has ended."""
-    told: JobAnswer | None = None
-    while told is None or told.finished is None:
-        answer = JobAnswer.of(await run_sync(kept.jobs.get, job_id))
-        if answer != told:
-            told = answer
-            yield ServerSentEvent(data=answer, event="job")
-        if answer.finished is None:
-            await asyncio.sleep(EVENT_SECONDS)
+    yield ServerSentEvent(data=JobAnswer.of(job), event="job")
+    while not job.is_final:
+        await asyncio.sleep(EVENT_SECONDS)
+        told, job = job, await run_sync(kept.jobs.get, job.id)
+        if job != told:
+            yield ServerSentEvent(data=JobAnswer.of(job), event="job")

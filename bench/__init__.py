@@ -1,0 +1,1 @@
+"""Measurements: ratios against named alternatives, kept in ``bench/results/``."""
