@@ -23,7 +23,9 @@ def ingest_dataset(context: Context, job: Job, lease: Lease) -> None:
 
     source, uploads = job.spec["source"], job.spec["uploads"]
     opened = source | ({"files": uploads} if uploads else {})
-    manifest = ingest(opened, context.store, IngestLimits(job.spec["max_bytes"]), tell)
+    # The upload limit is about strangers' files; a folder or a public set may be larger.
+    limits = IngestLimits(job.spec["max_bytes"]) if uploads else IngestLimits()
+    manifest = ingest(opened, context.store, limits, tell)
     row = DatasetRow(
         name=job.spec["name"],
         version=0,

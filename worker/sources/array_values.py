@@ -1,8 +1,8 @@
 """The values of uploaded arrays: pixels of several types become uint8, labels become names.
 
 Images are ``[N, H, W]``, ``[N, H, W, C]`` with C of 1, 3 or 4, or ``[N, C, H, W]`` with C of 1 or
-3. uint8 is taken as it is; booleans become 0 and 255; uint16 becomes ``value / 257`` rounded;
-floats must all lie in 0..1 and become ``255 * value`` rounded.
+3 and H above 1. uint8 is taken as it is; booleans become 0 and 255; uint16 becomes
+``value / 257`` rounded; floats must all lie in 0..1 and become ``255 * value`` rounded.
 
 Labels are ``[N]`` (further axes of length one are dropped): strings, or integers, of which -1
 means unlabelled.
@@ -134,7 +134,8 @@ def read_labels(array: NamedArray, what: str) -> list[Label]:
 
 
 def _is_channels_first(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 4 and shape[3] not in (1, 3, 4) and shape[1] in (1, 3)
+    # A side of one pixel is no image's: [N, 1, 1, 512] are the features of some network.
+    return len(shape) == 4 and shape[3] not in (1, 3, 4) and shape[1] in (1, 3) and shape[2] > 1
 
 
 def _utf8(value: bytes, what: str) -> str:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
 
 from cache.dataset import UNLABELLED
 from cache.errors import InvalidRequest
@@ -93,7 +93,7 @@ def split_of_file(name: str) -> str:
 
 
 def source_of_parts(
-    parts: Sequence[Part], classes: tuple[str, ...], limits: IngestLimits, resources: ExitStack
+    parts: Sequence[Part], classes: tuple[str, ...], limits: IngestLimits
 ) -> Source:
     """The images of all parts, by split, in their order.
 
@@ -110,13 +110,12 @@ def source_of_parts(
             remedy="give all arrays the same height, width and channels",
         )
     columns = [_labels_of(part) for part in ordered]
-    values = {value for column in columns for value in column if value != UNLABELLED}
+    values = {value for column in columns for value in column or () if value != UNLABELLED}
     names = _names(values, classes) | {UNLABELLED: None}
     return Source(
-        images=_images(ordered, [[names[value] for value in column] for column in columns]),
+        images=_images(ordered, columns, names),
         classes=classes or tuple(str(value) for value in sorted(values)),
         by_name=False,
-        resources=resources,
     )
 
 
@@ -145,10 +144,11 @@ def _names(values: set[Label], classes: tuple[str, ...]) -> dict[Label, str | No
     return known
 
 
-def _labels_of(part: Part) -> list[Label]:
+def _labels_of(part: Part) -> list[Label] | None:
+    # The number of images is what a header claims: nothing may be made of that size here.
     count = part.images.shape[0]
     if part.labels is None:
-        return [UNLABELLED] * count
+        return None
     labels = read_labels(part.labels, f"labels of {part.split}")
     if len(labels) != count:
         raise InvalidRequest(
@@ -159,13 +159,17 @@ def _labels_of(part: Part) -> list[Label]:
     return labels
 
 
-def _images(parts: Sequence[Part], labels: Sequence[Sequence[str | None]]) -> Images:
+def _images(
+    parts: Sequence[Part],
+    columns: Sequence[Sequence[Label] | None],
+    names: Mapping[Label, str | None],
+) -> Images:
     counts: dict[str, int] = {}
-    for part, column in zip(parts, labels, strict=True):
-        remaining = iter(column)
+    for part, column in zip(parts, columns, strict=True):
+        labels = iter(column) if column is not None else repeat(UNLABELLED)
         for block in part.images.blocks():
             for pixels_HWC in to_pixels(block):
                 position = counts.get(part.split, 0)
                 counts[part.split] = position + 1
                 row_id = f"{part.split}/{position}"
-                yield SourceImage(row_id, part.split, next(remaining), pixels_HWC)
+                yield SourceImage(row_id, part.split, names[next(labels)], pixels_HWC)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import numpy as np
-from sklearn.datasets import load_digits
 
 from cache.errors import NotFound
 from worker.sources.array_values import InMemory
@@ -24,7 +21,9 @@ def open_builtin(name: str, limits: IngestLimits) -> Source:
     """
     if name != "digits":
         raise NotFound(f"no built-in set {name!r}", value=name, remedy="use digits")
+    from sklearn.datasets import load_digits  # takes a second, and most workers never need it
+
     found = load_digits()
     images_NHW = np.rint(found.images * 255 / DIGITS_MAX).astype(np.uint8)
     part = Part("train", InMemory(images_NHW), InMemory(found.target))
-    return source_of_parts([part], tuple("0123456789"), limits, ExitStack())
+    return source_of_parts([part], tuple("0123456789"), limits)

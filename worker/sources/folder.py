@@ -6,6 +6,7 @@ others are ignored as all files are that are no images.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -49,8 +50,13 @@ def read_regular_file(root: Path, name: str, limit: int) -> bytes:
         TooLarge: it is larger than ``limit``.
     """
     path = root / name
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_regular(name) from error
+        raise
+    try:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode) or os.path.realpath(path) != str(path):
             raise _not_regular(name)
@@ -60,7 +66,10 @@ def read_regular_file(root: Path, name: str, limit: int) -> bytes:
                 value=name,
                 remedy="scale the image down, or raise the limit",
             )
-        return file.read(facts.st_size)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(facts.st_size)
+    finally:
+        os.close(handle)
 
 
 def _walk(root: Path, limits: IngestLimits) -> Iterator[str]:

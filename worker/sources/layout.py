@@ -93,5 +93,5 @@ def place_all(paths: Sequence[str], *, strip_top: bool) -> list[Place]:
 
 
 def _has_top(split_paths: Sequence[tuple[str, ...]], depth: int) -> bool:
-    tops = {parts[0] for parts in split_paths}
+    tops = {parts[0].lower() for parts in split_paths}
     return len(tops) == 1 and (depth == 3 or (depth == 2 and tops.isdisjoint(_RANK)))

@@ -6,6 +6,7 @@ import gzip
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,7 +163,8 @@ def _open_arrays(
                     remedy="give the same classes in all files",
                 )
             classes = new_classes or classes
-        return source_of_parts(parts, classes, limits, resources.pop_all())
+        source = source_of_parts(parts, classes, limits)
+        return replace(source, resources=resources.pop_all())
 
 
 def _arrays(

@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,7 +113,8 @@ def open_torchvision(name: str, store: Store, limits: IngestLimits) -> Source:
         return Source(_read_files(name, known, opened, classes, store, limits), classes)
     with ExitStack() as resources:
         parts = [_part(known, split, found, limits, resources) for split, found in opened.items()]
-        return source_of_parts(parts, classes, limits, resources.pop_all())
+        source = source_of_parts(parts, classes, limits)
+        return replace(source, resources=resources.pop_all())
 
 
 def _open(known: TorchvisionSet, root: Path, *, download: bool) -> dict[str, Any]:

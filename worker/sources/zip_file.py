@@ -42,13 +42,23 @@ class _CheckedFile:
         self.opening = True
 
     def read(self, count: int = -1) -> bytes:
-        if not self.opening:
-            return self._file.read(count)
-        if count <= PIECE_BYTES + _ENTRY_BYTES * self._max_members:
-            data = self._file.read(count)
-            if data.count(_ENTRY_SIGNATURE) <= self._max_members:
-                return data
-        raise too_many_members(self._max_members)
+        if self.opening:
+            self._count_entries(count)
+        return self._file.read(count)
+
+    def _count_entries(self, count: int) -> None:
+        """Look at the next ``count`` bytes (all where it is negative) and come back."""
+        start, seen, end = self._file.tell(), 0, b""
+        left = count if count >= 0 else 1 << 62
+        while piece := self._file.read(min(left, PIECE_BYTES)):
+            seen += (end + piece).count(_ENTRY_SIGNATURE)
+            if seen > self._max_members:
+                raise too_many_members(self._max_members)
+            left -= len(piece)
+            end = piece[1 - len(_ENTRY_SIGNATURE) :]
+        if self._file.tell() - start > PIECE_BYTES + _ENTRY_BYTES * self._max_members:
+            raise too_many_members(self._max_members)
+        self._file.seek(start)
 
 
 def too_many_members(limit: int) -> TooLarge:
