@@ -40,9 +40,7 @@ def main() -> int:
                 for pair in arguments.checkpoint:
                     network, _, file = pair.partition("=")
                     weights = client.upload_weights(network, Path(file)).weights
-                    rows.append(
-                        _row(client, network, {"weights": weights, "tap": "features:avg"})
-                    )
+                    rows.append(_row(client, network, {"weights": weights, "tap": "features:avg"}))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     return 0

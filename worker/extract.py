@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -46,18 +47,15 @@ def extract(context: Context, jobs: list[Job], lease: Lease) -> None:
     plan = plan_of(jobs)
     manifest = context.store.load_manifest(plan.dataset_id)
     lease.progress({"phase": "loading weights", "rows_total": len(manifest)}, now=True)
-    engine = make_engine(
-        context.build_network(plan.recipe, plan.layers),
-        plan.recipe.numerics.compute,
-        context.device,
-    )
+    network = context.build_network(plan.recipe, plan.layers)
+    engine = make_engine(network, plan.recipe.numerics.compute, context.device)
     with ExitStack() as stack:
         reader = stack.enter_context(ImageReader(manifest, context.store))
         packs = [stack.enter_context(pack) for pack in _open(context, plan, manifest, engine)]
-        tally = Tally(rows_total=len(manifest))
+        work = ForwardPass(context, plan, manifest, reader, engine, packs, lease)
         try:
-            _compute(context, plan, manifest, reader, engine, packs, lease, tally)
-            _publish(context, plan, manifest, reader, engine, packs, lease, tally)
+            work.compute()
+            work.publish()
         except (LeaseLost, Unavailable, Stopping):
             raise  # the rows that are written stay, for whoever goes on with them
         except BaseException:
@@ -79,34 +77,6 @@ def _open(context: Context, plan: Plan, manifest: Manifest, engine: Engine) -> l
     return packs
 
 
-def _compute(
-    context: Context,
-    plan: Plan,
-    manifest: Manifest,
-    reader: ImageReader,
-    engine: Engine,
-    packs: Sequence[Building],
-    lease: Lease,
-    tally: Tally,
-) -> None:
-    """Compute and write the missing rows; record each shard once its bytes are on the disk."""
-    spans = missing_spans(packs)
-    tally.rows_done = tally.rows_total - sum(stop - start for start, stop in spans)
-    ends = {stop: start for start, stop in spans}
-    ready = batches(
-        reader, plan.recipe.transform, spans, size=engine.batch, threads=context.settings.threads
-    )
-    for batch in ready:
-        lease.check()
-        _refuse_broken(plan, manifest, batch)
-        _run_batch(batch, engine, packs, lease, tally)
-        if batch.stop in ends:
-            with tally.timing("write"):
-                for pack in packs:
-                    pack.finish(ends[batch.stop], batch.stop, context.leases)
-        lease.progress(tally.progress())
-
-
 def missing_spans(packs: Sequence[Building]) -> list[Span]:
     """The runs of rows that some pack lacks.
 
@@ -119,65 +89,89 @@ def missing_spans(packs: Sequence[Building]) -> list[Span]:
     return [span for span in spans if any(pack.is_missing(*span) for pack in packs)]
 
 
-def _refuse_broken(plan: Plan, manifest: Manifest, batch: Batch) -> None:
-    if batch.broken and plan.on_error == "fail":
-        row, error = next(iter(batch.broken.items()))
-        raise CorruptData(
-            f"the image {manifest.row_id_N[row]!r} cannot be decoded: {error.message}",
-            value=manifest.row_id_N[row],
-            remedy="repair or remove it, or submit with on_error 'mask'",
+@dataclass
+class ForwardPass:
+    """Everything that one pass works with, once it is open."""
+
+    context: Context
+    plan: Plan
+    manifest: Manifest
+    reader: ImageReader
+    engine: Engine
+    packs: list[Building]
+    lease: Lease
+    tally: Tally = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tally = Tally(rows_total=len(self.manifest))
+
+    def compute(self) -> None:
+        """Compute and write the missing rows; record each shard once its bytes are on the disk."""
+        spans = missing_spans(self.packs)
+        self.tally.rows_done = len(self.manifest) - sum(stop - start for start, stop in spans)
+        ends = {stop: start for start, stop in spans}
+        ready = batches(
+            self.reader,
+            self.plan.recipe.transform,
+            spans,
+            size=self.engine.batch,
+            threads=self.context.settings.threads,
         )
+        for batch in ready:
+            self.lease.check()
+            self._refuse_broken(batch)
+            self._run(batch)
+            if batch.stop in ends:
+                self._finish((ends[batch.stop], batch.stop))
+            self.lease.progress(self.tally.progress())
 
+    def _refuse_broken(self, batch: Batch) -> None:
+        if batch.broken and self.plan.on_error == "fail":
+            row, error = next(iter(batch.broken.items()))
+            raise CorruptData(
+                f"the image {self.manifest.row_id_N[row]!r} cannot be decoded: {error.message}",
+                value=self.manifest.row_id_N[row],
+                remedy="repair or remove it, or submit with on_error 'mask'",
+            )
 
-def _run_batch(
-    batch: Batch, engine: Engine, packs: Sequence[Building], lease: Lease, tally: Tally
-) -> None:
-    with tally.timing("compute"):
-        outputs = engine.run(batch.images_NCHW)
-        features = [
-            pool(outputs[tap.layer], tap.pool).cpu().numpy()
-            for tap in (pack.planned.recipe.tap for pack in packs)
-        ]
-    lease.check()  # a worker that was frozen meanwhile must not write into another's file
-    with tally.timing("write"):
-        for pack, rows in zip(packs, features, strict=True):
-            pack.write(batch.start, rows, batch.valid_N)
-    tally.decode += batch.decode_seconds
-    tally.invalid += len(batch.broken)
-    tally.computed += len(batch.valid_N)
-    tally.rows_done += len(batch.valid_N)
+    def _run(self, batch: Batch) -> None:
+        """Images → every pack's rows → the files."""
+        with self.tally.timing("compute"):
+            outputs = self.engine.run(batch.images_NCHW)
+            taps = [pack.planned.recipe.tap for pack in self.packs]
+            features = [pool(outputs[tap.layer], tap.pool).cpu().numpy() for tap in taps]
+        self.lease.check()  # a worker that was frozen meanwhile must not write into another's file
+        with self.tally.timing("write"):
+            for pack, rows in zip(self.packs, features, strict=True):
+                pack.write(batch.start, rows, batch.valid_N)
+        self.tally.add(batch)
 
+    def _finish(self, span: Span) -> None:
+        with self.tally.timing("write"):
+            for pack in self.packs:
+                pack.finish(*span, self.context.leases)
 
-def _publish(
-    context: Context,
-    plan: Plan,
-    manifest: Manifest,
-    reader: ImageReader,
-    engine: Engine,
-    packs: Sequence[Building],
-    lease: Lease,
-    tally: Tally,
-) -> None:
-    """Certify and seal every pack; give it its name in the transaction that ends its job."""
-    lease.progress(tally.progress() | {"phase": "certifying"}, now=True)
-    invalid = packs[0].invalid_rows()
-    network = context.build_network(plan.recipe, plan.layers)
-    certificates = certify(packs, manifest, reader, network, invalid)
-    for pack in packs:
-        lease.check()
-        job = pack.planned.job
-        if job.id in lease.cancelled:
-            pack.discard()
-            context.leases.end_cancelled(job)
-            lease.release(job)
-            continue
-        facts = provenance(context, engine, tally) | {
-            "certificate": certificates[pack.planned.pack_id]
-        }
-        seal(pack.writer.path, pack.verify(), facts)
-        lease.release(job)
-        row = _catalogue_row(plan, manifest, pack, invalid, facts)
-        publish_pack(context.leases, context.catalogue, context.store, job, row)
+    def publish(self) -> None:
+        """Certify and seal every pack; give it its name in the transaction that ends its job."""
+        context, plan = self.context, self.plan
+        self.lease.progress(self.tally.progress() | {"phase": "certifying"}, now=True)
+        invalid = self.packs[0].invalid_rows()
+        reference = context.build_network(plan.recipe, plan.layers)
+        certificates = certify(self.packs, self.manifest, self.reader, reference, invalid)
+        for pack in self.packs:
+            self.lease.check()
+            job = pack.planned.job
+            if job.id in self.lease.cancelled:
+                pack.discard()
+                self.lease.release(job)
+                context.leases.end_cancelled(job)
+                continue
+            certificate = certificates[pack.planned.pack_id]
+            facts = provenance(context, self.engine, self.tally) | {"certificate": certificate}
+            seal(pack.writer.path, pack.verify(), facts)
+            row = _catalogue_row(plan, self.manifest, pack, invalid, facts)
+            self.lease.release(job)
+            publish_pack(context.leases, context.catalogue, context.store, job, row)
 
 
 def _catalogue_row(

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from worker.pipeline import Batch
+
 
 @dataclass
 class Tally:
@@ -41,6 +43,13 @@ class Tally:
         began = time.perf_counter()
         yield
         setattr(self, what, getattr(self, what) + time.perf_counter() - began)
+
+    def add(self, batch: Batch) -> None:
+        """A batch is computed and written."""
+        self.rows_done += len(batch.valid_N)
+        self.computed += len(batch.valid_N)
+        self.invalid += len(batch.broken)
+        self.decode += batch.decode_seconds
 
     def progress(self) -> dict[str, Any]:
         left = self.rows_total - self.rows_done
