@@ -30,14 +30,14 @@ $(INSTALLED): requirements.lock requirements.demo pyproject.toml | $(UV)
 	@touch $@
 
 demo: $(INSTALLED) ## digits → pack → head, and the same again from the cache
-	@$(BIN)/python -m featurepack.demo
+	@exec $(BIN)/python -m featurepack.demo
 
 test: $(INSTALLED) ## all tests
 	@$(BIN)/python -m pytest
 
 serve: $(INSTALLED) ## service and worker on http://127.0.0.1:8000 until Ctrl-C
-	@FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}" \
-	  $(BIN)/featurepack serve --worker
+	@export FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}"; \
+	  exec $(BIN)/featurepack serve --worker
 
 check: $(INSTALLED) ## format, lint, types
 	@$(BIN)/ruff format --check --quiet . || { echo "run 'make format'" >&2; exit 1; }

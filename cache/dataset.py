@@ -198,6 +198,12 @@ class View:
         self, manifest: Manifest, rows: npt.NDArray[np.int64], rank_N: npt.NDArray[Any]
     ) -> npt.NDArray[np.int64]:
         assert self.per_class is not None
+        if not manifest.classes:
+            raise InvalidRequest(
+                "the dataset has no labels to take classes by",
+                value=self.per_class,
+                remedy="use limit, or register the images with labels",
+            )
         chosen = []
         members_of = _by_class(manifest, rows)
         for label, name in enumerate(manifest.classes):

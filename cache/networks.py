@@ -139,8 +139,8 @@ class NetworkInfo:
         if only or small:
             needs = "exactly" if self.name.startswith(_ONE_SIZE) else "at least"
             raise InvalidRequest(
-                f"{self.name} with {weights.name} takes images of {needs} "
-                f"{list(weights.min_size)}, not {list(height_width)}",
+                f"{self.name} takes images of {needs} {list(weights.min_size)}, "
+                f"not {list(height_width)}",
                 value=list(height_width),
                 remedy="leave out size and crop, or give ones that fit",
             )

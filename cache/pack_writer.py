@@ -52,11 +52,12 @@ class PackWriter:
             stored = np.ascontiguousarray(features_ND, dtype=layout.dtype)
         if not np.isfinite(stored).all():
             row = start + int(np.argmin(np.isfinite(stored).reshape(len(stored), -1).all(axis=1)))
-            raise CorruptData(
-                f"row {row} has values that {layout.dtype} cannot hold",
-                value=row,
-                remedy="store float32, or check the weights: they give infinite or NaN features",
-            )
+            if np.isfinite(features_ND).all():
+                message, remedy = f"row {row} has values that float16 cannot hold", "store float32"
+            else:
+                message = f"row {row} has infinite or NaN values"
+                remedy = "check the weights and the transform's mean and std"
+            raise CorruptData(message, value=row, remedy=remedy)
         self._put(stored.view("u1").data, layout.features_offset + start * layout.row_bytes)
         self._put(valid_N.astype("u1").data, layout.valid_offset + start)
 

@@ -16,6 +16,7 @@ PIXEL_PATH = 1
 """Version of decoding and resizing; raised whenever either changes a pixel."""
 
 MAX_SIDE = 4096
+LEAST_STD = 1e-6
 
 Pool = Literal["none", "avg", "max", "flatten"]
 Resize = Literal["shorter", "stretch"]
@@ -87,11 +88,11 @@ class Transform:
                 value=self.antialias,
                 remedy="Pillow always antialiases: set antialias true, or resample 'float32'",
             )
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) < LEAST_STD:
             raise InvalidRequest(
                 "mean and std do not fit three channels",
                 value={"mean": self.mean, "std": self.std},
-                remedy="give three numbers each, std above zero, for pixels in 0..1",
+                remedy=f"give three numbers each, std at least {LEAST_STD}, for pixels in 0..1",
             )
 
     def _normalise(self) -> None:

@@ -120,8 +120,9 @@ class Store:
         root = self.data_root.resolve()
         found = (root / path).resolve()
         if Path(path).is_absolute() or not found.is_relative_to(root):
+            wrong = "is absolute" if Path(path).is_absolute() else "leads out of the data root"
             raise InvalidRequest(
-                f"the path {path!r} leads out of the data root",
+                f"the path {path!r} {wrong}",
                 value=path,
                 remedy="give a path relative to the data root, without '..' and without links out",
             )

@@ -41,5 +41,5 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     problems.install(app)
     for resource in (networks, datasets, weights, jobs, packs, features, heads, health):
-        app.include_router(resource.router)
+        app.include_router(resource.router, responses=problems.RESPONSES)
     return app

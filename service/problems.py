@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
@@ -36,8 +38,42 @@ RETRY_AFTER_SECONDS: Final = "5"
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class Problem(BaseModel):
+    """RFC 9457, with the offending ``value`` and a ``remedy``."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    value: Any
+    remedy: str
+
+
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {
+        "description": "a problem: what is wrong, the value, and what to do",
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+    }
+}
+"""What every call may answer, for OpenAPI."""
+
+
 class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """ASCII, because the offending value may hold text that is not Unicode."""
+        return json.dumps(_finite(content)).encode("ascii")
+
+
+def _finite(value: Any) -> Any:
+    """The value with NaN and infinity as text: JSON has no numbers for them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list) else value
 
 
 def status_of(error: FeaturepackError) -> int:
@@ -116,6 +152,11 @@ async def validated(request: Request, model: type[Model]) -> Model:
 
 def _from_validation(error: RequestValidationError | ValidationError) -> errors.InvalidRequest:
     """The first mistake as the problem, all of them as its value."""
+    if error.errors()[0]["type"] == "json_invalid":
+        reason = error.errors()[0].get("ctx", {}).get("error", "it cannot be parsed")
+        return errors.InvalidRequest(
+            f"the body is no JSON: {reason}", value=None, remedy="send application/json"
+        )
     mistakes = [
         {
             "where": ".".join(str(part) for part in mistake["loc"]),

@@ -50,7 +50,8 @@ def resolve(state: State, request: JobRequest) -> Wanted:
         raise InvalidRequest(
             "tap and taps are both given", value="taps", remedy="give one of the two"
         )
-    taps = [resolve_tap(info, tap) for tap in request.taps or [request.tap or TapRequest()]]
+    wanted = request.taps or [request.tap or TapRequest()]
+    taps = list(dict.fromkeys(resolve_tap(info, tap) for tap in wanted))
     _check_available(state, info, weights, taps)
     row = state.catalogue.find_dataset(request.dataset)
     view = View(**request.view.model_dump())
@@ -140,7 +141,8 @@ def _check_available(state: State, info: NetworkInfo, weights: str, taps: list[T
         if missing := row.unavailable.get(tap.layer):
             usable = [layer for layer in info.layers if layer not in row.unavailable]
             raise InvalidRequest(
-                f"the checkpoint {row.name!r} lacks {missing!r}, which layer {tap.layer!r} needs",
+                f"the checkpoint {row.name!r} lacks {missing!r}, or has values in it that are not "
+                f"finite, and layer {tap.layer!r} needs it",
                 value=tap.layer,
                 remedy=f"tap a layer up to {usable[-1]!r}, or upload a complete checkpoint"
                 if usable

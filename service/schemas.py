@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from cache.recipe import ChannelOrder, Compute, Interpolation, Pool, Resample, Resize, Stored
 
@@ -12,7 +20,17 @@ Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]{0,99}$")]
 
 
 class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_unicode(cls, values: Any) -> Any:
+        """JSON can spell half of a surrogate pair, which no database or file can hold."""
+        try:
+            json.dumps(values, ensure_ascii=False, default=repr).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("text with a lone surrogate is not Unicode") from error
+        return values
 
 
 class TapRequest(Request):
@@ -48,10 +66,12 @@ class NumericsRequest(Request):
 class ViewRequest(Request):
     """A subset of a dataset, the same one every time."""
 
-    per_class: int | None = None
-    limit: int | None = None
-    validation: float | None = None
-    seed: int = 0
+    per_class: int | None = Field(None, description="images of each class of train to keep")
+    limit: int | None = Field(None, description="rows of every split to keep, stratified")
+    validation: float | None = Field(
+        None, description="fraction of train to move into a split validation, stratified"
+    )
+    seed: int = Field(0, description="of the choice")
 
 
 def _short_tap(value: Any) -> Any:
@@ -74,8 +94,6 @@ class JobRequest(Request):
     """Ask for a pack: recipe × dataset version."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
         json_schema_extra={
             "examples": [
                 {"network": "mobilenet_v2", "dataset": "digits", "transform": "stretch"},
@@ -127,8 +145,6 @@ class DatasetRequest(Request):
     """Register images that the service can reach by itself."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
         json_schema_extra={
             "examples": [
                 {"name": "digits", "source": {"kind": "builtin", "name": "digits"}},
@@ -157,8 +173,6 @@ class HeadRequest(Request):
     """Train a head on a pack."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
         json_schema_extra={"examples": [{"pack_id": "3f2a9c0d1b7e-9b1d4c6a0f52"}]},
     )
 

@@ -144,7 +144,7 @@ def test_one_flipped_bit_is_found(tmp_path: Path, features: np.ndarray) -> None:
 def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
     values = np.zeros((20, 4), np.float32)
     values[13, 2] = value
-    with pytest.raises(CorruptData, match="row 13"):
+    with pytest.raises(CorruptData, match="row 13 has infinite or NaN"):
         write_pack(tmp_path / "a.h5", plain_manifest(20), values)
 
 

@@ -143,7 +143,7 @@ def test_a_frozen_worker_is_fenced_off(store: Store, folder: Path) -> None:
         frozen.send_signal(signal.SIGTERM)
         assert frozen.wait(15) == 0
         verified = http.post(f"/v1/packs/{job['pack_id']}/verify")
-        assert verified.status_code == 202
+        assert verified.status_code in (200, 202)
     assert list((store.root / "building").iterdir()) == []
 
 

@@ -235,6 +235,7 @@ def test_a_view_is_another_pack_and_the_same_one_again(served: Serving) -> None:
         ({"view": {"validation": 0.5}}, 422, "validation"),
         ({"on_error": "ignore"}, 422, "on_error"),
         ({"batch_size": 7}, 422, "batch_size"),
+        ({"transform": {"std": [1e-30, 1, 1]}}, 422, "std"),
         ({"priority": 101}, 422, "priority"),
     ],
     ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else None,
@@ -250,8 +251,20 @@ def test_wrong_submissions_are_problems_and_queue_nothing(
 
 
 def test_bodies_that_are_no_json_or_too_large(served: Serving) -> None:
-    broken = served.http.post("/v1/jobs", content=b"{")
-    assert broken.status_code == 422
+    for body, named in (
+        (b"{", "no JSON"),
+        (b'{"network": "vgg16", "dataset": "set", "view": {"validation": NaN}}', "validation"),
+        (
+            b'{"network": "vgg16", "dataset": "set", "transform": {"mean": [Infinity, 0, 0]}}',
+            "mean",
+        ),
+        (b'{"network": "vgg16", "dataset": "\\ud800"}', "surrogate"),
+        (b'{"network": "\\ud800", "dataset": "set"}', "surrogate"),
+    ):
+        headers = {"Content-Type": "application/json"}
+        broken = served.http.post("/v1/jobs", content=body, headers=headers)
+        assert broken.status_code == 422, body
+        assert named in broken.json()["detail"]
     for path in ("/v1/jobs", "/v1/datasets"):
         large = served.http.post(path, content=b" " * (9 << 20))
         assert large.status_code == 413
@@ -352,13 +365,34 @@ def test_wrong_uploads_are_problems_and_leave_nothing(
     served.get("/v1/datasets/x", 404)
 
 
+def test_names_in_any_language(served: Serving) -> None:
+    members = {"train/猫/ねこ.png": images(1)[0], "train/हाथी/1.png": images(1, 2)[0]}
+    made = served.upload("/v1/datasets", name="кошки", file=("к.zip", zipped(members)))
+    assert made["classes"] == ["हाथी", "猫"]
+    assert served.get("/v1/datasets/кошки")["dataset_id"] == made["dataset_id"]
+    pack = wait(served, PAIR | {"dataset": "кошки"})
+    file = served.http.get(f"/v1/packs/{pack['pack_id']}/file")
+    assert file.status_code == 200
+    index = served.get(f"/v1/packs/{pack['pack_id']}/index")
+    assert [row["row_id"] for row in index["rows"]] == ["train/हाथी/1.png", "train/猫/ねこ.png"]
+
+
+def test_an_unlabelled_dataset_has_no_classes_to_take(served: Serving) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, images=np.zeros((4, 8, 8), np.uint8))
+    served.upload("/v1/datasets", name="bare", file=("bare.npz", buffer.getvalue()))
+    problem = served.post("/v1/jobs", PAIR | {"dataset": "bare", "view": {"per_class": 1}}, 422)
+    assert "no labels" in problem["detail"]
+    assert list((served.store.root / "building").iterdir()) == []
+
+
 def test_wrong_sources_are_problems(served: Serving) -> None:
     def register(source: dict[str, Any], status: int) -> str:
         return str(served.post("/v1/datasets", {"name": "y", "source": source}, status)["detail"])
 
     assert "nowhere" in register({"kind": "folder", "path": "nowhere"}, 404)
     assert "leads out" in register({"kind": "folder", "path": "../store"}, 422)
-    assert "leads out" in register({"kind": "folder", "path": "/etc"}, 422)
+    assert "absolute" in register({"kind": "folder", "path": "/etc"}, 422)
     assert "imagenet" in register({"kind": "torchvision", "name": "imagenet"}, 404)
     assert "ftp" in register({"kind": "ftp"}, 422)
     assert "digits" in register({"kind": "builtin", "name": "digitz"}, 422)
@@ -463,7 +497,7 @@ def test_a_flipped_weight_bit_is_another_pack(served: Serving, tmp_path: Path) -
 def test_verify_finds_damage(served: Serving) -> None:
     pack = wait(served, PAIR | {"weights": "random:9"})
     path = f"/v1/packs/{pack['pack_id']}/verify"
-    job = served.post(path, None, 202, headers={"Prefer": "wait=30"})
+    job = served.post(path, None, headers={"Prefer": "wait=30"})
     assert job["state"] == "succeeded"
     file = served.store.pack(pack["pack_id"])
     file.chmod(0o644)
@@ -522,6 +556,9 @@ def test_openapi_has_examples_and_no_warnings(served: Serving) -> None:
     document = served.get("/openapi.json")
     assert document["components"]["schemas"]["JobRequest"]["examples"]
     assert {"/v1/jobs", "/v1/packs/{pack_id}/features", "/v1/heads"} <= document["paths"].keys()
+    answers = document["paths"]["/v1/jobs"]["post"]["responses"]
+    assert {"200", "202", "default"} == answers.keys()
+    assert "application/problem+json" in answers["default"]["content"]
     operations = [o["operationId"] for path in document["paths"].values() for o in path.values()]
     assert len(operations) == len(set(operations))
     assert served.http.get("/docs").status_code == 200

@@ -141,7 +141,7 @@ def _read(path: Path, name: str) -> Any:
                 remedy="save model.state_dict() alone, with torch.save or as safetensors",
             ) from error
         raise CorruptData(
-            f"{name} is cut off, damaged or no checkpoint: {type(error).__name__}",
+            f"{name} is cut off, damaged or no checkpoint",
             value=name,
             remedy="copy or upload the file again",
         ) from error

@@ -49,19 +49,19 @@ def extract(context: Context, jobs: list[Job], lease: Lease) -> None:
     lease.progress({"phase": "loading weights", "rows_total": len(manifest)}, now=True)
     network = context.build_network(plan.recipe, plan.layers)
     engine = make_engine(network, plan.recipe.numerics.compute, context.device)
-    with ExitStack() as stack:
-        reader = stack.enter_context(ImageReader(manifest, context.store))
-        packs = [stack.enter_context(pack) for pack in _open(context, plan, manifest, engine)]
-        work = ForwardPass(context, plan, manifest, reader, engine, packs, lease)
-        try:
+    try:
+        with ExitStack() as stack:
+            reader = stack.enter_context(ImageReader(manifest, context.store))
+            packs = [stack.enter_context(pack) for pack in _open(context, plan, manifest, engine)]
+            work = ForwardPass(context, plan, manifest, reader, engine, packs, lease)
             work.compute()
             work.publish()
-        except (LeaseLost, Unavailable, Stopping):
-            raise  # the rows that are written stay, for whoever goes on with them
-        except BaseException:
-            for pack in packs:
-                pack.discard()
-            raise
+    except (LeaseLost, Unavailable, Stopping):
+        raise  # the rows that are written stay, for whoever goes on with them
+    except BaseException:
+        for planned in plan.packs:
+            context.store.building(planned.pack_id).unlink(missing_ok=True)
+        raise
 
 
 def _open(context: Context, plan: Plan, manifest: Manifest, engine: Engine) -> list[Building]:

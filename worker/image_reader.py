@@ -107,7 +107,7 @@ def _changed(what: str) -> CorruptData:
     return CorruptData(
         f"{what} changed since it was registered",
         value=what,
-        remedy="register the dataset again; what is unchanged is not computed again",
+        remedy="register the dataset again",
     )
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cache.errors import FeaturepackError, LeaseLost, Unavailable
+from cache.errors import FeaturepackError, LeaseLost, Unavailable, from_dict
 from cache.jobs import Job
 from worker.context import Context
 from worker.lease import Cancelled, Lease, Stopping
@@ -39,7 +39,7 @@ def step(context: Context, tasks: Mapping[str, Task]) -> bool:
         _end(lease, context.leases.end_cancelled)
     except Exception as error:
         failure = _as_failure(error)
-        _end(lease, lambda job: context.leases.fail(job, failure))
+        _end(lease, lambda job: context.leases.fail(job, _with_names(failure, job)))
     _clear_uploads(jobs)
     return True
 
@@ -70,6 +70,17 @@ def _as_failure(error: Exception) -> FeaturepackError:
     return FeaturepackError(
         f"{type(error).__name__}: {error}", remedy="report this; the worker's log has more"
     )
+
+
+def _with_names(failure: FeaturepackError, job: Job) -> FeaturepackError:
+    """The error with an uploaded file called as its owner called it, not as the store does."""
+    error = failure.as_dict()
+    for upload in job.spec.get("uploads", ()):
+        kept = Path(upload["path"]).name
+        for field in ("detail", "value"):
+            if isinstance(error[field], str):
+                error[field] = error[field].replace(kept, upload["name"])
+    return from_dict(error)
 
 
 def run(context: Context) -> None:

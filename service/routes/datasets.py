@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
@@ -68,7 +69,7 @@ async def register(
     if job.result is None:
         return JobAnswer.of(job)
     name, version = job.result["dataset"], job.result["version"]
-    response.headers["Location"] = f"/v1/datasets/{name}"
+    response.headers["Location"] = f"/v1/datasets/{quote(name)}"
     row = await run_sync(kept.catalogue.find_dataset, f"{name}@{version}")
     return DatasetAnswer.of(row)
 

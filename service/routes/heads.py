@@ -24,7 +24,12 @@ from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
 router = APIRouter(prefix="/v1/heads", tags=["heads"])
 
 
-@router.post("", status_code=202, response_model=HeadAnswer | JobAnswer)
+@router.post(
+    "",
+    status_code=202,
+    response_model=HeadAnswer | JobAnswer,
+    responses={200: {"model": HeadAnswer, "description": "trained before, or waited for"}},
+)
 async def train(
     request: HeadRequest,
     response: Response,

@@ -32,7 +32,12 @@ EVENT_SECONDS = 0.5
 Answer = PackAnswer | JobAnswer | Submissions
 
 
-@router.post("", status_code=202, response_model=Answer)
+@router.post(
+    "",
+    status_code=202,
+    response_model=Answer,
+    responses={200: {"model": Answer, "description": "cached, or built while waited for"}},
+)
 async def submit(
     request: JobRequest,
     response: Response,
@@ -151,7 +156,10 @@ def list_jobs(
     state: Annotated[
         Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()
     ] = None,
-    kind: Annotated[str | None, Query(description="such as extract, ingest, head")] = None,
+    kind: Annotated[
+        Literal["extract", "ingest", "weights", "import", "head", "predict", "verify"] | None,
+        Query(),
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[JobAnswer]:

@@ -74,12 +74,15 @@ async def verify_pack(
     kept: Kept,
     prefer: Annotated[str | None, Header()] = None,
 ) -> JobAnswer:
-    """Hash the whole pack again. Answers the job; one that fails says what is damaged."""
+    """Hash the whole pack again: 200 and the job if it is sound, a problem if not, else 202."""
     await run_sync(kept.catalogue.find_pack, pack_id)
     new = NewJob("verify", f"verify:{pack_id}", {"pack_id": pack_id})
     job = await run_sync(kept.jobs.submit, new, lambda _: None)
     assert isinstance(job, Job)
-    return JobAnswer.of(await outcome(kept.jobs, job, wait_seconds(prefer), response))
+    job = await outcome(kept.jobs, job, wait_seconds(prefer), response)
+    if job.is_final:
+        response.status_code = 200
+    return JobAnswer.of(job)
 
 
 @router.post("/import", status_code=201, response_model=PackAnswer | JobAnswer)

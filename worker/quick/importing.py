@@ -118,7 +118,13 @@ def _read(path: Path, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[n
             value=list(features.shape),
             remedy="features must be floats [N, 1, 1, D] or [N, D], labels integers from 0, [N]",
         )
-    return features.reshape(len(features), -1).astype(np.float32), labels.astype(np.int64)
+    with np.errstate(over="ignore"):
+        features_ND = features.reshape(len(features), -1).astype(np.float32)
+    if not np.isfinite(features_ND).all():
+        raise InvalidRequest(
+            f"{name} has features that are infinite or NaN", value=name, remedy="make it again"
+        )
+    return features_ND, labels.astype(np.int64)
 
 
 def _stack(parts: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
