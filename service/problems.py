@@ -7,12 +7,13 @@ import logging
 import math
 from typing import Any, Final, TypeVar
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cache import errors
 from cache.errors import FeaturepackError
@@ -124,6 +125,10 @@ def install(app: FastAPI) -> None:
             "remedy": "see /docs for what can be called",
         }
         return ProblemResponse(document, error.status_code, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> ProblemResponse:

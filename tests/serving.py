@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from starlette.testclient import TestClient
 
 from cache.store import Store
 from service.app import create_app
 from service.settings import ServiceSettings
+from tests.pictures import png
 from tests.working import working
 from worker.context import Context
 from worker.loop import run
+
+PAIR = {
+    "network": "squeezenet1_1",
+    "dataset": "set",
+    "weights": "random:0",
+    "transform": {"preset": "stretch", "size": 64},
+}
+"""What the tests ask for: the dataset of the fixture ``served``, and a small network."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +87,20 @@ def worker_running(store: Store, **settings: Any) -> Iterator[Context]:
         finally:
             context.stop.set()
             thread.join()
+
+
+def wait(served: Serving, body: dict[str, Any], status: int = 200) -> Any:
+    return served.post("/v1/jobs", body, status, headers={"Prefer": "wait=60"})
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def images(count: int, seed: int = 0) -> list[bytes]:
+    random = np.random.default_rng(seed)
+    return [png(random, 16, 0) for _ in range(count)]

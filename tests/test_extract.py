@@ -19,7 +19,7 @@ from cache.jobs import Job, Jobs
 from cache.pack import open_pack
 from cache.recipe import Numerics, Tap, pack_id
 from cache.store import Store
-from tests.conftest import write_image_folder
+from tests.pictures import write_image_folder
 from tests.working import build, plain_network, recipe_of, register, small, submit, working
 from worker import extract as extract_module
 from worker import loop

@@ -22,7 +22,8 @@ from cache.dataset import Manifest
 from cache.errors import CorruptData, InvalidRequest, TooLarge, Unavailable
 from cache.identity import hash_file_bytes, hash_pixels
 from cache.store import Store
-from tests.conftest import SHARED_DATA, png, write_image_folder
+from tests.conftest import SHARED_DATA
+from tests.pictures import png, write_image_folder
 from tests.test_sources import IMAGES, LABELS, hdf5, npz, tarred, upload, zipped
 from worker.image_reader import ImageReader
 from worker.images import decode

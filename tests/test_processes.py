@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from cache.store import Store
-from tests.conftest import write_image_folder
+from tests.pictures import write_image_folder
 
 ROOT = Path(__file__).parents[1]
 PAIR = {

@@ -25,7 +25,8 @@ from torchvision import datasets
 
 from cache.errors import FeaturepackError, InvalidRequest, NotFound, TooLarge, Unavailable
 from cache.store import Store
-from tests.conftest import SHARED_DATA, png
+from tests.conftest import SHARED_DATA
+from tests.pictures import png
 from worker.sources import torchvision_sets
 from worker.sources.layout import place_all, split_order
 from worker.sources.pickles import load_arrays

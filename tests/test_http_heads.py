@@ -1,0 +1,58 @@
+"""Heads over HTTP: trained, kept, used, and what is refused."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.serving import Serving
+
+
+def test_heads_are_trained_kept_and_used(served: Serving, pack: dict[str, Any]) -> None:
+    body = {"pack_id": pack["pack_id"], "params": {"epochs": 7, "rate": 0.01}}
+    head = served.post("/v1/heads", body, headers={"Prefer": "wait=60"})
+    metrics = head["metrics"]
+    assert len(metrics["curves"]) == 7
+    assert (metrics["train_rows"], metrics["validation_rows"]) == (22, 9)
+    again = served.post("/v1/heads", body)
+    assert (again["head_id"], again["created"]) == (head["head_id"], head["created"])
+    other = served.post("/v1/heads", body | {"params": {"epochs": 8}}, headers={"Prefer": "wait=9"})
+    assert other["head_id"] != head["head_id"]
+    assert len(served.get(f"/v1/heads?pack_id={pack['pack_id']}")["items"]) == 2
+    assert served.get(f"/v1/heads/{head['head_id']}") == head
+    weights = np.load(io.BytesIO(served.http.get(f"/v1/heads/{head['head_id']}/weights").content))
+    assert weights["weight"].shape == (512, 2)
+    assert weights["classes"].tolist() == ["Äpfel", "梨"]
+
+    path = served.store.data_root / "set/validation/梨/001.png"  # type: ignore[operator]
+    with h5py.File(served.store.pack(pack["pack_id"])) as file:
+        row = list(file["row_id"].asstr()).index("validation/梨/001.png")
+        logits = file["features"][row] @ weights["weight"] + weights["bias"]
+    probability = np.exp(logits - logits.max())
+    probability /= probability.sum()
+    job = served.upload(
+        f"/v1/heads/{head['head_id']}/predict?top=2", 200, file=("b.png", path.read_bytes())
+    )
+    (prediction,) = job["result"]["predictions"]
+    assert prediction["name"] == "b.png"
+    got = {one["class"]: one["probability"] for one in prediction["classes"]}
+    assert got["梨"] == pytest.approx(probability[1], abs=1e-3)
+    problem = served.upload(
+        f"/v1/heads/{head['head_id']}/predict", 422, file=("b.png", b"no image")
+    )
+    assert "b.png" in problem["detail"]
+
+
+def test_wrong_heads_are_problems(served: Serving, pack: dict[str, Any]) -> None:
+    body = {"pack_id": pack["pack_id"]}
+    assert "nope" in served.post("/v1/heads", {"pack_id": "nope"}, 404)["detail"]
+    assert "'test'" in served.post("/v1/heads", body | {"validation": "test"}, 404)["detail"]
+    assert "epochs" in served.post("/v1/heads", body | {"params": {"epochs": 0}}, 422)["detail"]
+    assert "method" in served.post("/v1/heads", body | {"method": "svm"}, 422)["detail"]
+    served.get("/v1/heads/nope", 404)
+    served.get("/v1/heads/nope/weights", 404)
+    served.upload("/v1/heads/nope/predict", 404, file=("a.png", b"x"))

@@ -1,0 +1,155 @@
+"""Jobs over HTTP: submit, join, estimate, taps, views, events, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cache.store import Store
+from tests.serving import PAIR, Serving, images, serving, wait, zipped
+
+
+def test_a_pair_is_queued_built_and_then_cached(served: Serving) -> None:
+    body = PAIR | {"weights": "random:77"}
+    estimate = served.post("/v1/jobs/estimate", body)["items"][0]
+    assert (estimate["cached"], estimate["rows_to_compute"]) == (False, 31)
+    response = served.http.post("/v1/jobs", json=body)
+    assert response.status_code == 202
+    job = response.json()
+    assert response.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert served.post("/v1/jobs", body, 202)["id"] == job["id"]
+    ended = served.get(f"/v1/jobs/{job['id']}", headers={"Prefer": "wait=60"})
+    assert ended["state"] == "succeeded"
+    assert ended["result"]["rows"] == 31
+    cached = served.http.post("/v1/jobs", json=body)
+    assert cached.status_code == 200
+    assert cached.json()["pack_id"] == job["pack_id"] == estimate["pack_id"]
+    assert cached.json()["hits"] == 1
+    estimate = served.post("/v1/jobs/estimate", body)["items"][0]
+    assert (estimate["cached"], estimate["rows_to_compute"]) == (True, 0)
+
+
+def test_several_taps_of_one_request(served: Serving) -> None:
+    taps = ["features.7.cat:avg", {"layer": "features", "pool": "max"}, {"pool": "avg"}]
+    body = PAIR | {"weights": "random:5", "taps": taps}
+    items = wait(served, body)["items"]
+    assert [item["object"] for item in items] == ["pack"] * 3
+    assert [item["row_shape"] for item in items] == [[256], [512], [512]]
+    assert [item["recipe"]["tap"]["pool"] for item in items] == ["avg", "max", "avg"]
+
+
+def test_a_view_is_another_pack_and_the_same_one_again(served: Serving) -> None:
+    one = wait(served, PAIR | {"view": {"per_class": 3, "seed": 1}})
+    assert one["splits"] == {"train": [0, 6], "validation": [6, 15]}
+    again = served.post("/v1/jobs", PAIR | {"view": {"per_class": 3, "seed": 1}})
+    assert again["pack_id"] == one["pack_id"]
+    other = wait(served, PAIR | {"view": {"per_class": 3, "seed": 2}})
+    assert other["pack_id"] != one["pack_id"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "named"),
+    [
+        ({"network": "resnet51"}, 404, "resnet51"),
+        ({"dataset": "fish"}, 404, "fish"),
+        ({"dataset": "set@7"}, 404, "set@7"),
+        ({"weights": "IMAGENET1K_V9"}, 404, "IMAGENET1K_V9"),
+        ({"weights": "sha256:" + "0" * 64}, 404, "0" * 64),
+        ({"weights": "nope.pth"}, 404, "nope.pth"),
+        ({"weights": "../../etc/passwd.pth"}, 404, "passwd"),
+        ({"weights": "random:x"}, 422, "random:x"),
+        ({"tap": "features.99"}, 404, "features.99"),
+        ({"tap": {"layer": "features", "pool": "median"}}, 422, "pool"),
+        ({"tap": {"layer": "flatten", "pool": "avg"}}, 422, "flatten"),
+        ({"tap": "features", "taps": ["features"]}, 422, "tap"),
+        ({"taps": []}, 422, "taps"),
+        ({"transform": "crop"}, 422, "preset"),
+        ({"transform": {"size": [8, 8, 8]}}, 422, "size"),
+        ({"transform": {"size": 5000}}, 422, "5000"),
+        ({"transform": {"preset": "stretch", "size": 4}}, 422, "[4, 4]"),
+        ({"transform": {"crop": [300, 300]}}, 422, "crop"),
+        ({"numerics": {"compute": "int8"}}, 422, "compute"),
+        ({"view": {"per_class": 11}}, 422, "梨"),
+        ({"view": {"per_class": 0}}, 422, "per_class"),
+        ({"view": {"validation": 0.5}}, 422, "validation"),
+        ({"on_error": "ignore"}, 422, "on_error"),
+        ({"batch_size": 7}, 422, "batch_size"),
+        ({"transform": {"std": [1e-30, 1, 1]}}, 422, "std"),
+        ({"priority": 101}, 422, "priority"),
+    ],
+    ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else None,
+)
+def test_wrong_submissions_are_problems_and_queue_nothing(
+    served: Serving, change: dict[str, Any], status: int, named: str
+) -> None:
+    before = len(served.get("/v1/jobs?limit=500")["items"])
+    problem = served.post("/v1/jobs", PAIR | change, status)
+    assert named in problem["detail"]
+    served.post("/v1/jobs/estimate", PAIR | change, status)
+    assert len(served.get("/v1/jobs?limit=500")["items"]) == before
+
+
+def test_bodies_that_are_no_json_or_too_large(served: Serving) -> None:
+    for body, named in (
+        (b"{", "no JSON"),
+        (b'{"network": "vgg16", "dataset": "set", "view": {"validation": NaN}}', "validation"),
+        (
+            b'{"network": "vgg16", "dataset": "set", "transform": {"mean": [Infinity, 0, 0]}}',
+            "mean",
+        ),
+        (b'{"network": "vgg16", "dataset": "\\ud800"}', "surrogate"),
+        (b'{"network": "\\ud800", "dataset": "set"}', "surrogate"),
+    ):
+        headers = {"Content-Type": "application/json"}
+        broken = served.http.post("/v1/jobs", content=body, headers=headers)
+        assert broken.status_code == 422, body
+        assert named in broken.json()["detail"]
+    for path in ("/v1/jobs", "/v1/datasets"):
+        large = served.http.post(path, content=b" " * (9 << 20))
+        assert large.status_code == 413
+        assert large.json()["remedy"]
+    assert served.http.get("/nowhere").json()["status"] == 404
+    assert served.http.put("/v1/jobs").json()["status"] == 405
+
+
+def test_broken_images_are_named_in_the_result(served: Serving) -> None:
+    good, bad = images(1)[0], b"\x89PNG broken"
+    members = {"train/a/1.png": good, "train/a/2.png": bad, "train/b/3.png": images(1, 4)[0]}
+    served.upload("/v1/datasets", name="broken", file=("m.zip", zipped(members)))
+    body = PAIR | {"dataset": "broken"}
+    problem = wait(served, body | {"on_error": "fail"}, 422)
+    assert problem["value"] == "train/a/2.png"
+    pack = wait(served, body)
+    assert pack["invalid_rows"] == ["train/a/2.png"]
+    problem = served.post("/v1/jobs", body | {"on_error": "fail"}, 422)
+    assert problem["value"] == ["train/a/2.png"]
+
+
+def test_events_tell_the_story_of_a_job(served: Serving) -> None:
+    job = served.post("/v1/jobs", PAIR | {"weights": "random:21"}, 202)
+    with served.http.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        lines = [line for line in stream.iter_lines() if line.startswith("data: ")]
+    last = json.loads(lines[-1].removeprefix("data: "))
+    assert last["state"] == "succeeded"
+    assert last["id"] == job["id"]
+
+
+def test_jobs_without_a_worker(store: Store) -> None:
+    """Queued jobs can be seen and cancelled; readiness says that nobody works."""
+    assert store.data_root is not None
+    with serving(store) as service:
+        assert service.get("/healthz") == {"status": "alive"}
+        assert "no worker" in service.get("/readyz", 503)["detail"]
+        body = {"name": "digits", "source": {"kind": "builtin", "name": "digits"}}
+        job = service.post("/v1/datasets", body, 202, headers={"Prefer": "respond-async"})
+        assert job["state"] == "queued"
+        assert service.post(f"/v1/jobs/{job['id']}/cancel")["state"] == "cancelled"
+        assert service.post(f"/v1/jobs/{job['id']}/cancel")["state"] == "cancelled"
+        service.get("/v1/jobs/nope", 404)
+        service.get("/v1/jobs/nope/events", 404)
+        service.post("/v1/jobs/nope/cancel", None, 404)
+        service.get("/v1/jobs?cursor=bad", 422)
+        assert service.get("/v1/jobs?state=cancelled&kind=ingest")["items"][0]["id"] == job["id"]
