@@ -126,6 +126,11 @@ class Catalogue:
         with self.database.read() as connection:
             return self.pack_in(connection, pack_id)
 
+    def has_pack(self, pack_id: str) -> bool:
+        query = sa.select(packs.c.pack_id).where(packs.c.pack_id == pack_id)
+        with self.database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def pack_in(self, connection: sa.Connection, pack_id: str) -> PackRow:
         """Raises NotFound."""
         query = _select(packs, PackRow).where(packs.c.pack_id == pack_id)

@@ -96,6 +96,12 @@ class Jobs:
                 continue  # PostgreSQL: somebody inserted the same key just now; join that job
         raise Unavailable("the queue is too busy", value=new.key, remedy="submit again")
 
+    def enqueue(self, new: NewJob) -> Job:
+        """The active job of this key, or a new one: for work that has no answer to find."""
+        job = self.submit(new, lambda _: None)
+        assert isinstance(job, Job)
+        return job
+
     def _join(self, connection: sa.Connection, key: str) -> Job | None:
         """The active job of this key. Whoever joins wants it: it is no longer to be cancelled."""
         statement = (

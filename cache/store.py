@@ -32,6 +32,11 @@ class Store:
     root: Path
     data_root: Path | None = None
 
+    @property
+    def database_url(self) -> str:
+        """The embedded database, where no other one is named: service and worker must agree."""
+        return f"sqlite:///{self.root / 'featurepack.db'}"
+
     def create(self) -> Store:
         for name in FOLDERS:
             (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -88,6 +93,10 @@ class Store:
         os.replace(built, final)
         fsync_path(final.parent)
         return final
+
+    def discard_building(self, pack_id: str) -> None:
+        """What is written of a pack that will not be finished."""
+        self.building(pack_id).unlink(missing_ok=True)
 
     def remove_pack(self, pack_id: str) -> None:
         """Out of the catalogue's sight first, then unlinked; open readers finish."""

@@ -40,10 +40,10 @@ class ServiceSettings:
                 value=upload,
                 remedy="give a whole number of bytes",
             )
-        default_database = f"sqlite:///{root / 'featurepack.db'}"
+        store = Store(root, Path(data_root) if data_root else None)
         return cls(
-            store=Store(root, Path(data_root) if data_root else None),
-            database_url=env.get("FEATUREPACK_DATABASE") or default_database,
+            store=store,
+            database_url=env.get("FEATUREPACK_DATABASE") or store.database_url,
             weights_dir=Path(weights_dir) if weights_dir else None,
             max_upload_bytes=int(upload) if upload else 4 * GIB,
         )

@@ -29,7 +29,6 @@ class Building:
     planned: PlannedPack
     writer: PackWriter
     hashes: dict[int, bytes]
-    store: Store
 
     @property
     def layout(self) -> pack.Layout:
@@ -84,9 +83,6 @@ class Building:
         """Rows whose image could not be decoded, over all attempts."""
         return self.writer.invalid_rows()
 
-    def discard(self) -> None:
-        self.store.building(self.planned.pack_id).unlink(missing_ok=True)
-
 
 def open_building(
     store: Store,
@@ -133,4 +129,4 @@ def open_building(
         leases.forget_shards(planned.job)
         for shard, digest in sound.items():
             leases.record_shard(planned.job, shard, digest)
-    return Building(planned, writer, sound, store)
+    return Building(planned, writer, sound)

@@ -60,7 +60,7 @@ def extract(context: Context, jobs: list[Job], lease: Lease) -> None:
         raise  # the rows that are written stay, for whoever goes on with them
     except BaseException:
         for planned in plan.packs:
-            context.store.building(planned.pack_id).unlink(missing_ok=True)
+            context.store.discard_building(planned.pack_id)
         raise
 
 
@@ -162,7 +162,7 @@ class ForwardPass:
             self.lease.check()
             job = pack.planned.job
             if job.id in self.lease.cancelled:
-                pack.discard()
+                context.store.discard_building(pack.planned.pack_id)
                 self.lease.release(job)
                 context.leases.end_cancelled(job)
                 continue

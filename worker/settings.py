@@ -35,10 +35,10 @@ class WorkerSettings:
         root = Path(env.get("FEATUREPACK_STORE", "featurepack-store")).resolve()
         data_root = env.get("FEATUREPACK_DATA_ROOT")
         weights_dir = env.get("FEATUREPACK_WEIGHTS_DIR")
-        default_database = f"sqlite:///{root / 'featurepack.db'}"
+        store = Store(root, Path(data_root) if data_root else None)
         return cls(
-            store=Store(root, Path(data_root) if data_root else None),
-            database_url=env.get("FEATUREPACK_DATABASE") or default_database,
+            store=store,
+            database_url=env.get("FEATUREPACK_DATABASE") or store.database_url,
             weights_dir=Path(weights_dir) if weights_dir else None,
             device=env.get("FEATUREPACK_DEVICE") or "auto",
             threads=int(_number(env, "FEATUREPACK_THREADS", len(os.sched_getaffinity(0)))),

@@ -101,9 +101,7 @@ def _submit(kept: State, name: str, source: dict[str, Any], uploads: list[Upload
         "uploads": uploads,
         "max_bytes": kept.settings.max_upload_bytes,
     }
-    job = kept.jobs.submit(NewJob("ingest", f"ingest:{name}:{once}", spec), lambda _: None)
-    assert isinstance(job, Job)
-    return job
+    return kept.jobs.enqueue(NewJob("ingest", f"ingest:{name}:{once}", spec))
 
 
 @router.get("")

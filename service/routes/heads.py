@@ -118,6 +118,4 @@ async def predict(
 def _submit_predict(kept: State, head: HeadRow, files: list[UploadFile], top: int) -> Job:
     with saved(kept.store, files) as uploads:
         spec = {"head_id": head.head_id, "uploads": uploads, "top": top}
-        job = kept.jobs.submit(NewJob("predict", f"predict:{uuid4().hex}", spec), lambda _: None)
-    assert isinstance(job, Job)
-    return job
+        return kept.jobs.enqueue(NewJob("predict", f"predict:{uuid4().hex}", spec))

@@ -130,7 +130,7 @@ def estimate(request: JobRequest, kept: Kept) -> Listing[EstimateAnswer]:
 def _estimate_one(kept: State, wanted: Wanted, recipe: Recipe) -> EstimateAnswer:
     pack_id, rows = wanted.pack_id(recipe), wanted.images.rows
     packs = kept.catalogue.packs(network=recipe.network, limit=500).items
-    cached = any(row.pack_id == pack_id for row in packs)
+    cached = kept.catalogue.has_pack(pack_id)
     rates = [rate for row in packs if (rate := row.provenance.get("images_per_second"))]
     info = networks.get(recipe.network)
     shape = None

@@ -77,8 +77,7 @@ async def verify_pack(
     """Hash the whole pack again: 200 and the job if it is sound, a problem if not, else 202."""
     await run_sync(kept.catalogue.find_pack, pack_id)
     new = NewJob("verify", f"verify:{pack_id}", {"pack_id": pack_id})
-    job = await run_sync(kept.jobs.submit, new, lambda _: None)
-    assert isinstance(job, Job)
+    job = await run_sync(kept.jobs.enqueue, new)
     job = await outcome(kept.jobs, job, wait_seconds(prefer), response)
     if job.is_final:
         response.status_code = 200
@@ -108,6 +107,4 @@ def _submit_import(kept: State, network: str, dataset: str, files: dict[str, Upl
     with saved(kept.store, list(files.values())) as uploads:
         parts = [upload | {"split": split} for split, upload in zip(files, uploads, strict=True)]
         spec = {"network": network, "dataset": dataset, "uploads": parts}
-        job = kept.jobs.submit(NewJob("import", f"import:{uuid4().hex}", spec), lambda _: None)
-    assert isinstance(job, Job)
-    return job
+        return kept.jobs.enqueue(NewJob("import", f"import:{uuid4().hex}", spec))

@@ -44,9 +44,7 @@ async def upload_weights(
 def _submit(kept: State, network: str, file: UploadFile) -> Job:
     with saved(kept.store, [file]) as uploads:
         spec = {"network": network, "uploads": uploads}
-        job = kept.jobs.submit(NewJob("weights", f"weights:{uuid4().hex}", spec), lambda _: None)
-    assert isinstance(job, Job)
-    return job
+        return kept.jobs.enqueue(NewJob("weights", f"weights:{uuid4().hex}", spec))
 
 
 @router.get("")
