@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cache.locks import writing_in
+
 
 def fsync_path(path: Path) -> None:
     """Flush a file or a folder to the disk."""
@@ -21,7 +23,6 @@ def fsync_path(path: Path) -> None:
 def publish(beside: Path, final: Path) -> None:
     """Give a finished file its final name, durably."""
     fsync_path(beside)
-    final.parent.mkdir(parents=True, exist_ok=True)
     os.replace(beside, final)
     fsync_path(final.parent)
 
@@ -29,10 +30,10 @@ def publish(beside: Path, final: Path) -> None:
 @contextmanager
 def replacing(final: Path) -> Iterator[Path]:
     """Yield a path to write to; it becomes ``final`` if the block ends well, else it goes."""
-    final.parent.mkdir(parents=True, exist_ok=True)
     beside = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield beside
-        publish(beside, final)
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing_in(final.parent):
+        try:
+            yield beside
+            publish(beside, final)
+        finally:
+            beside.unlink(missing_ok=True)

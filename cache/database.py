@@ -7,133 +7,31 @@ later would fail at once when another writer came between, whatever ``busy_timeo
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from cache.errors import InvalidRequest, Unavailable
+from cache.patience import PatientConnection
 
-ACTIVE_STATES = ("queued", "running")
+log = logging.getLogger("featurepack.cache")
+
+START_SECONDS = 60.0
+"""How long a process that starts waits for the database."""
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+MIGRATION_SECONDS = 3600.0
+CONNECT_SECONDS = 5
+IDLE_SECONDS = 10
+POOL: Final = {"pool_size": 5, "max_overflow": 45}
+"""A connection for each thread that may want one: they share the server, not a queue for it."""
 _MIGRATION_LOCK = 7_316_001  # any constant of ours: a PostgreSQL advisory lock's number
-
-metadata = sa.MetaData()
-Json = sa.JSON(none_as_null=True)
-
-datasets = sa.Table(
-    "datasets",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("dataset_id", sa.Text, nullable=False, index=True),
-    sa.Column("source", Json, nullable=False),
-    sa.Column("classes", Json, nullable=False),
-    sa.Column("splits", Json, nullable=False),
-    sa.Column("rows", sa.BigInteger, nullable=False),
-    sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-)
-
-weights = sa.Table(
-    "weights",
-    metadata,
-    sa.Column("sha256", sa.Text, primary_key=True),
-    sa.Column("network", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("unavailable", Json, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-)
-
-jobs = sa.Table(
-    "jobs",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("key", sa.Text, nullable=False),
-    sa.Column("together", sa.Text, nullable=False),
-    sa.Column("spec", Json, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("priority", sa.Integer, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("deaths", sa.Integer, nullable=False),
-    sa.Column("due", sa.Float, nullable=False),
-    sa.Column("worker", sa.Text),
-    sa.Column("cancelling", sa.Boolean, nullable=False),
-    sa.Column("progress", Json, nullable=False),
-    sa.Column("result", Json),
-    sa.Column("error", Json),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Column("started", sa.Float),
-    sa.Column("finished", sa.Float),
-    sa.Index("jobs_claim", "state", "kind", "due"),
-    sa.Index("jobs_recent", "created", "id"),
-    sa.Index(
-        "jobs_one_active",
-        "key",
-        unique=True,
-        sqlite_where=sa.text("state IN ('queued', 'running')"),
-        postgresql_where=sa.text("state IN ('queued', 'running')"),
-    ),
-)
-
-shards = sa.Table(
-    "shards",
-    metadata,
-    sa.Column("job_id", sa.Text, primary_key=True),
-    sa.Column("shard", sa.Integer, primary_key=True),
-    sa.Column("hash", sa.LargeBinary, nullable=False),
-)
-
-packs = sa.Table(
-    "packs",
-    metadata,
-    sa.Column("pack_id", sa.Text, primary_key=True),
-    sa.Column("recipe_id", sa.Text, nullable=False, index=True),
-    sa.Column("dataset_id", sa.Text, nullable=False, index=True),
-    sa.Column("network", sa.Text, nullable=False),
-    sa.Column("dataset", sa.Text, nullable=False),
-    sa.Column("imported", sa.Boolean, nullable=False),
-    sa.Column("recipe", Json, nullable=False),
-    sa.Column("dataset_info", Json, nullable=False),
-    sa.Column("classes", Json, nullable=False),
-    sa.Column("splits", Json, nullable=False),
-    sa.Column("rows", sa.BigInteger, nullable=False),
-    sa.Column("row_shape", Json, nullable=False),
-    sa.Column("dtype", sa.Text, nullable=False),
-    sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("etag", sa.Text, nullable=False),
-    sa.Column("invalid_rows", Json, nullable=False),
-    sa.Column("provenance", Json, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Column("last_used", sa.Float, nullable=False),
-    sa.Column("hits", sa.BigInteger, nullable=False),
-    sa.Index("packs_recent", "created", "pack_id"),
-)
-
-heads = sa.Table(
-    "heads",
-    metadata,
-    sa.Column("head_id", sa.Text, primary_key=True),
-    sa.Column("pack_id", sa.Text, nullable=False, index=True),
-    sa.Column("method", sa.Text, nullable=False),
-    sa.Column("params", Json, nullable=False),
-    sa.Column("metrics", Json, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Index("heads_recent", "created", "head_id"),
-)
-
-workers = sa.Table(
-    "workers",
-    metadata,
-    sa.Column("worker", sa.Text, primary_key=True),
-    sa.Column("device", sa.Text, nullable=False),
-    sa.Column("started", sa.Float, nullable=False),
-    sa.Column("seen", sa.Float, nullable=False),
-)
 
 
 class Database:
@@ -152,11 +50,19 @@ class Database:
             )
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self.engine = sa.create_engine(parsed, connect_args={"timeout": busy_seconds})
+            options: dict[str, Any] = {"timeout": busy_seconds}
+            self.engine = sa.create_engine(parsed, connect_args=options, **POOL)
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self.engine = sa.create_engine(parsed, pool_pre_ping=True)
+            # A server that does not greet us in time is as good as one that is not there; and a
+            # process of ours that freezes in a transaction must not keep its locks.
+            options = {
+                "connect_timeout": CONNECT_SECONDS,
+                "options": f"-c idle_in_transaction_session_timeout={1000 * IDLE_SECONDS}",
+            }
+            self.engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args=options, **POOL)
+            sa.event.listen(self.engine, "do_connect", _connect_patiently)
 
     @property
     def now(self) -> sa.ColumnElement[float]:
@@ -172,22 +78,59 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A transaction that writes; committed if the block ends well."""
+    def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that writes; committed if the block ends well.
+
+        One that is not ``durable`` survives the process but, on SQLite, perhaps not a power cut:
+        for signs of life, which would otherwise hold the database's one lock while the disk is
+        synchronised.
+        """
         with _as_unavailable(), self.engine.connect() as connection:
-            connection = connection.execution_options(begins_with="BEGIN IMMEDIATE")
+            connection = connection.execution_options(
+                begins_with="BEGIN IMMEDIATE", durable=durable
+            )
             with connection.begin():
                 yield connection
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a server answers that is still starting, or is started again.
+
+        Raises:
+            Unavailable: it does not answer within ``seconds``; a file that cannot be opened is
+                not waited for.
+        """
+        deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
+        while True:
+            try:
+                with self.read() as connection:
+                    connection.execute(sa.select(1))
+                return
+            except Unavailable as error:
+                if self.is_sqlite or time.monotonic() + pause > deadline:
+                    raise
+                log.warning("%s; trying again in %.1f s", error.message, pause)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def migrate(self) -> None:
         """Bring the tables to the newest form; safe when several processes start together."""
         from alembic import command
         from alembic.config import Config
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        with self.read() as connection:  # the usual case needs no lock
+            if MigrationContext.configure(connection).get_current_revision() == newest:
+                return
         with self.write() as connection:
             if not self.is_sqlite:
+                # Another process may migrate just now, and changing large tables takes long.
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, PatientConnection)
+                driver.patience = MIGRATION_SECONDS
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -196,15 +139,21 @@ class Database:
         self.engine.dispose()
 
 
+def _connect_patiently(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+    return PatientConnection.connect(*arguments, **options)
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Python's sqlite3 must not begin transactions by itself; _begin_sqlite does.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begins_with", "BEGIN"))
+    options = connection.get_execution_options()
+    durable = options.get("durable", True)
+    connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+    connection.exec_driver_sql(options.get("begins_with", "BEGIN"))
 
 
 @contextmanager
@@ -212,7 +161,15 @@ def _as_unavailable() -> Iterator[None]:
     """A database that does not answer is not the caller's mistake."""
     try:
         yield
+    except sa.exc.TimeoutError as error:
+        raise Unavailable(
+            "the database has no connection left", remedy="try again in some seconds"
+        ) from error
     except DBAPIError as error:
+        if "disk is full" in str(error.orig):
+            raise Unavailable(
+                "the database's disk is full", remedy="make space; nothing else is needed"
+            ) from error
         if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
             raise Unavailable(
                 f"the database does not answer: {str(error.orig).strip()}",

@@ -11,6 +11,7 @@
     ├── CorruptData                    bytes that do not match their hash or format
     ├── LeaseLost                      another worker owns the job now
     └── Unavailable                    something that should answer does not; try again
+        └── Unreachable                something outside that trying again alone will not bring
 
 Each error says what was wrong, which value it was, and what to do about it. One table in
 ``service/problems.py`` turns classes into HTTP; nothing else knows about status codes.
@@ -95,6 +96,11 @@ class LeaseLost(FeaturepackError):
 class Unavailable(FeaturepackError):
     kind = "unavailable"
     title = "Temporarily unavailable"
+
+
+class Unreachable(Unavailable):
+    kind = "unreachable"
+    title = "Out of reach"
 
 
 def _tree(root: type[FeaturepackError]) -> dict[str, type[FeaturepackError]]:

@@ -1,4 +1,4 @@
-"""The queue as the service sees it: submit, look, cancel.
+"""The queue as the service sees it: submit, look, withdraw.
 
 A job is ``queued → running → succeeded | failed | cancelled``. What a worker does with it is in
 :mod:`cache.leases`.
@@ -6,6 +6,7 @@ A job is ``queued → running → succeeded | failed | cancelled``. What a worke
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -13,13 +14,18 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from cache.database import ACTIVE_STATES, Database, jobs
+from cache.database import Database
 from cache.errors import Conflict, NotFound, Unavailable
 from cache.pages import Page, page_of
+from cache.tables import ACTIVE_STATES, jobs
 
 FINAL_STATES: Final = ("succeeded", "failed", "cancelled")
 
 TRIES: Final = 10
+MAX_SUBMITTERS: Final = 100
+"""So many are remembered by name; a program that submits in a loop must not fill the database."""
+
+UNNAMED: Final = "unnamed-"
 
 Answer = TypeVar("Answer")
 
@@ -29,6 +35,8 @@ class NewJob:
     """What to do. Two active jobs never share a ``key``: the second submission joins the first.
 
     Jobs with the same non-empty ``together`` may be claimed at once and done in one go.
+    ``submitter`` says who wants it: however often that name submits, it counts once. Without a
+    name each submission counts as somebody else's.
     """
 
     kind: str
@@ -36,11 +44,18 @@ class NewJob:
     spec: dict[str, Any]
     together: str = ""
     priority: int = 0
+    submitter: str | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """A row of the queue. Times are seconds since 1970; ``error`` is an error's ``as_dict``."""
+    """A row of the queue. Times are seconds since 1970; ``error`` is an error's ``as_dict``.
+
+    ``submitters`` maps who wants the job to the priority that was asked for. ``due`` is when a
+    queued job may be claimed, or when a running one's lease ends. ``failures`` counts the passing
+    faults, and ``deaths`` the lost workers, since the job last got on. ``attempts`` are what
+    :mod:`cache.attempts` says.
+    """
 
     id: str
     kind: str
@@ -51,8 +66,12 @@ class Job:
     priority: int
     attempt: int
     deaths: int
+    failures: int
+    due: float
     worker: str | None
     cancelling: bool
+    submitters: dict[str, int]
+    attempts: list[dict[str, Any]]
     progress: dict[str, Any]
     result: dict[str, Any] | None
     error: dict[str, Any] | None
@@ -63,6 +82,11 @@ class Job:
     @property
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def next_try(self) -> float | None:
+        """When a job that pauses after a passing fault may go on."""
+        return self.due if self.state == "queued" and self.failures else None
 
 
 JOB_COLUMNS = [jobs.c[field.name] for field in fields(Job)]
@@ -87,7 +111,7 @@ class Jobs:
         for _ in range(TRIES):
             try:
                 with self.database.write() as connection:
-                    if active := self._join(connection, new.key):
+                    if active := self._join(connection, new):
                         return active
                     if (found := answer(connection)) is not None:
                         return found
@@ -102,16 +126,34 @@ class Jobs:
         assert isinstance(job, Job)
         return job
 
-    def _join(self, connection: sa.Connection, key: str) -> Job | None:
-        """The active job of this key. Whoever joins wants it: it is no longer to be cancelled."""
+    def _join(self, connection: sa.Connection, new: NewJob) -> Job | None:
+        """The active job of this key, wanted by one more.
+
+        It is no longer to be cancelled, and a pause after a fault ends: whoever submits again may
+        have mended what was wrong.
+        """
+        active = sa.select(*JOB_COLUMNS).where(
+            jobs.c.key == new.key, jobs.c.state.in_(ACTIVE_STATES)
+        )
+        row = connection.execute(active.with_for_update()).first()
+        if row is None:
+            return None
+        job = job_of(row)
+        submitters = _with(job.submitters, new)
+        lenient = _more_lenient(job, new)
         statement = (
             sa.update(jobs)
-            .where(jobs.c.key == key, jobs.c.state.in_(ACTIVE_STATES))
-            .values(cancelling=False)
-            .returning(*JOB_COLUMNS)
+            .where(jobs.c.id == row.id)
+            .values(
+                cancelling=False,
+                submitters=submitters,
+                priority=max(submitters.values()),
+                spec=new.spec if lenient else job.spec,
+                together=new.together if lenient else job.together,
+                due=sa.case((jobs.c.state == "queued", self.database.now), else_=jobs.c.due),
+            )
         )
-        row = connection.execute(statement).first()
-        return job_of(row) if row else None
+        return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
 
     def _insert(self, connection: sa.Connection, new: NewJob) -> Job:
         job_id = uuid.uuid4().hex
@@ -125,8 +167,11 @@ class Jobs:
             priority=new.priority,
             attempt=0,
             deaths=0,
+            failures=0,
             due=self.database.now,
             cancelling=False,
+            submitters=_with({}, new),
+            attempts=[],
             progress={},
             created=self.database.now,
         )
@@ -135,7 +180,10 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         """Raises NotFound."""
         with self.database.read() as connection:
-            row = connection.execute(sa.select(*JOB_COLUMNS).where(jobs.c.id == job_id)).first()
+            return self._find(connection, sa.select(*JOB_COLUMNS), job_id)
+
+    def _find(self, connection: sa.Connection, query: sa.Select[Any], job_id: str) -> Job:
+        row = connection.execute(query.where(jobs.c.id == job_id)).first()
         if row is None:
             raise NotFound(f"no job {job_id!r}", value=job_id, remedy="GET /v1/jobs lists the jobs")
         return job_of(row)
@@ -156,30 +204,69 @@ class Jobs:
         with self.database.read() as connection:
             return page_of(connection, query, jobs.c.created, jobs.c.id, cursor, limit, job_of)
 
-    def all_active(self, kind: str) -> list[Job]:
-        """Queued and running jobs of a kind."""
-        query = sa.select(*JOB_COLUMNS).where(jobs.c.kind == kind, jobs.c.state.in_(ACTIVE_STATES))
+    def all_active(self, kind: str | None = None) -> list[Job]:
+        """Queued and running jobs, of one kind if given."""
+        query = sa.select(*JOB_COLUMNS).where(jobs.c.state.in_(ACTIVE_STATES))
+        if kind is not None:
+            query = query.where(jobs.c.kind == kind)
         with self.database.read() as connection:
             return [job_of(row) for row in connection.execute(query)]
 
-    def cancel(self, job_id: str) -> Job:
-        """Cancel a queued job, or ask the worker of a running one to stop.
+    def cancel(self, job_id: str, submitter: str | None = None, *, force: bool = False) -> Job:
+        """Withdraw one submitter; the job is cancelled when the last has withdrawn.
+
+        Without a name one of the unnamed submitters withdraws. ``force`` cancels whoever wants
+        the job. A queued job ends at once, the worker of a running one is asked to stop.
 
         Raises:
             NotFound: no such job.
-            Conflict: the job has ended.
+            Conflict: the job has ended, or the submitter is none of its.
         """
-        mine = jobs.c.id == job_id
         with self.database.write() as connection:
-            ended = sa.update(jobs).where(mine, jobs.c.state == "queued")
-            connection.execute(ended.values(state="cancelled", finished=self.database.now))
-            asked = sa.update(jobs).where(mine, jobs.c.state == "running")
-            connection.execute(asked.values(cancelling=True))
-        job = self.get(job_id)
-        if job.is_final and job.state != "cancelled":
-            raise Conflict(
-                f"job {job_id} has already {job.state}",
-                value=job.state,
-                remedy="there is nothing to cancel",
-            )
-        return job
+            locked = sa.select(*JOB_COLUMNS).with_for_update()
+            job = self._find(connection, locked, job_id)
+            if job.state in ("succeeded", "failed"):
+                raise Conflict(
+                    f"job {job_id} has already {job.state}",
+                    value=job.state,
+                    remedy="there is nothing to cancel",
+                )
+            if job.state == "cancelled" or job.cancelling:
+                return job
+            left = {} if force else _without(job, submitter)
+            statement = sa.update(jobs).where(jobs.c.id == job_id).returning(*JOB_COLUMNS)
+            changed: dict[str, Any] = {"submitters": left}
+            if left:
+                changed["priority"] = max(left.values())
+            elif job.state == "queued":
+                changed |= {"state": "cancelled", "finished": self.database.now}
+            else:
+                changed["cancelling"] = True
+            return job_of(connection.execute(statement.values(changed)).one())
+
+
+def _more_lenient(job: Job, new: NewJob) -> bool:
+    """Broken images fail a job only as long as all who want it say so; the others mask them."""
+    return job.spec.get("on_error") == "fail" and new.spec.get("on_error") == "mask"
+
+
+def _with(submitters: dict[str, int], new: NewJob) -> dict[str, int]:
+    """The submitters with the new one; who submits again keeps the higher priority."""
+    name = new.submitter or f"{UNNAMED}{secrets.token_hex(4)}"
+    if name not in submitters and len(submitters) >= MAX_SUBMITTERS:
+        name = f"{UNNAMED}more"
+    return submitters | {name: max(new.priority, submitters.get(name, new.priority))}
+
+
+def _without(job: Job, submitter: str | None) -> dict[str, int]:
+    """The submitters that are left when one withdraws. Raises Conflict."""
+    mine = submitter or next((n for n in job.submitters if n.startswith(UNNAMED)), None)
+    if mine not in job.submitters:
+        others = ", ".join(job.submitters)
+        who = f"{submitter!r} is not" if submitter else "nobody without a name is"
+        raise Conflict(
+            f"{who} among those who want job {job.id}: {others}",
+            value=submitter,
+            remedy="withdraw as ?submitter=NAME, or cancel it for all with ?force=true",
+        )
+    return {name: priority for name, priority in job.submitters.items() if name != mine}

@@ -9,16 +9,41 @@ to and stops (:class:`~cache.errors.LeaseLost`). New work and takeover are the s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from cache.database import ACTIVE_STATES, Database, jobs, shards
+from cache import attempts
+from cache.attempts import Outcome
+from cache.database import Database
 from cache.errors import FeaturepackError, LeaseLost, Unavailable
 from cache.jobs import JOB_COLUMNS, Job, job_of
+from cache.tables import ACTIVE_STATES, jobs, shards
 
-MAX_DEATHS: Final = 5
-"""So many workers may vanish over one job before it fails for good."""
+MAX_DEATHS: Final = 20
+"""So many workers may vanish over one job, without one shard between them, before it fails."""
+
+SUSPECT_DEATHS: Final = 3
+
+MAX_FAILURES: Final = 20
+"""So many passing faults, without one shard between them, before a job fails: about an hour."""
+
+LONGEST_PAUSE: Final = 300.0
+
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many passing faults: 1, 2, 4 … 256, 300."""
+    return min(2.0 ** (failures - 1), LONGEST_PAUSE)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A run of rows that is on the disk: its digest, and how many of its rows were copied."""
+
+    shard: int
+    digest: bytes
+    copied: int = 0
 
 
 class Leases:
@@ -30,87 +55,99 @@ class Leases:
     def claim(self, worker: str, kinds: Sequence[str], lease_seconds: float) -> list[Job]:
         """Take the first job that is due, and with it those that can be done together with it.
 
+        The highest priority first, then the oldest; jobs that seem to kill workers come last.
         Empty when there is nothing to do.
         """
         now = self.database.now
         due = sa.and_(jobs.c.state.in_(ACTIVE_STATES), jobs.c.due <= now, jobs.c.kind.in_(kinds))
-        first = (
-            sa.select(jobs.c.id)
-            .where(due)
-            .order_by(jobs.c.priority.desc(), jobs.c.created, jobs.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        taken = {
-            "state": "running",
-            "attempt": jobs.c.attempt + 1,
-            "deaths": jobs.c.deaths + sa.case((jobs.c.state == "running", 1), else_=0),
-            "due": now + lease_seconds,
-            "worker": worker,
-            "started": sa.func.coalesce(jobs.c.started, now),
-        }
+        query = sa.select(*JOB_COLUMNS).where(due).with_for_update(skip_locked=True)
+        suspect = sa.case((jobs.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
+        order = (jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
+        first = query.order_by(*order).limit(1)
         with self.database.write() as connection:
-            lead_id = connection.execute(first).scalar()
-            if lead_id is None:
+            lead = connection.execute(first).first()
+            if lead is None:
                 return []
-            lead = job_of(
-                connection.execute(
-                    sa.update(jobs)
-                    .where(jobs.c.id == lead_id)
-                    .values(taken)
-                    .returning(*JOB_COLUMNS)
-                ).one()
+            others = query.where(jobs.c.together == lead.together, jobs.c.id != lead.id)
+            rows = connection.execute(others.order_by(jobs.c.created, jobs.c.id)).all()
+            taken = [
+                self._take(connection, job_of(row), worker, lease_seconds) for row in (lead, *rows)
+            ]
+        return [job for job in taken if not self._given_up(job)]
+
+    def _take(self, connection: sa.Connection, job: Job, worker: str, lease_seconds: float) -> Job:
+        now = self._now(connection)
+        statement = (
+            sa.update(jobs)
+            .where(jobs.c.id == job.id)
+            .values(
+                state="running",
+                attempt=job.attempt + 1,
+                deaths=job.deaths + (job.state == "running"),
+                due=now + lease_seconds,
+                worker=worker,
+                started=now if job.started is None else job.started,
+                attempts=attempts.begun(job.attempts, job.attempt + 1, worker, now),
             )
-            others = (
-                sa.select(jobs.c.id)
-                .where(due, jobs.c.together == lead.together, jobs.c.id != lead.id)
-                .with_for_update(skip_locked=True)
-            )
-            other_ids = list(connection.execute(others).scalars())
-            rest = sa.update(jobs).where(jobs.c.id.in_(other_ids)).values(taken)
-            rows = connection.execute(rest.returning(*JOB_COLUMNS)).all() if other_ids else []
-        claimed = [lead, *sorted(map(job_of, rows), key=lambda job: (job.created, job.id))]
-        return [job for job in claimed if not self._given_up(job)]
+        )
+        return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
 
     def _given_up(self, job: Job) -> bool:
-        if job.deaths < MAX_DEATHS and not job.cancelling:
-            return False
         if job.cancelling:
             self.end_cancelled(job)
-        else:
+        elif job.deaths >= MAX_DEATHS:
             message = f"{job.deaths} workers died over this job"
             remedy = "look at the worker's log, then submit it again"
             self.fail(job, Unavailable(message, value=job.deaths, remedy=remedy))
+        else:
+            return False
         return True
 
     def heartbeat(self, job: Job, lease_seconds: float) -> bool:
         """Prolong the lease. True when the job should be cancelled. Raises LeaseLost."""
-        with self.database.write() as connection:
+        with self.database.write(durable=False) as connection:
             self._update(connection, job, due=self.database.now + lease_seconds)
             return self._is_cancelling(connection, job)
 
     def progress(self, job: Job, progress: dict[str, Any]) -> bool:
         """Tell how far the job is. True when it should be cancelled. Raises LeaseLost."""
-        with self.database.write() as connection:
+        with self.database.write(durable=False) as connection:
             self._update(connection, job, progress=progress)
             return self._is_cancelling(connection, job)
 
-    def record_shard(self, job: Job, shard: int, digest: bytes) -> None:
-        """Remember a shard whose bytes are on the disk. Raises LeaseLost."""
+    def record_shards(self, job: Job, finished: Sequence[Shard]) -> None:
+        """Remember shards of the job's pack whose bytes are on the disk. Raises LeaseLost."""
+        pack_id = job.spec["pack_id"]
+        numbers = [one.shard for one in finished]
+        known = sa.and_(shards.c.pack_id == pack_id, shards.c.shard.in_(numbers))
         with self.database.write() as connection:
-            self._hold(connection, job)
-            connection.execute(sa.insert(shards).values(job_id=job.id, shard=shard, hash=digest))
+            self._update(connection, job, deaths=0, failures=0)  # it gets on
+            connection.execute(sa.delete(shards).where(known))
+            connection.execute(
+                sa.insert(shards),
+                [
+                    {
+                        "pack_id": pack_id,
+                        "shard": one.shard,
+                        "hash": one.digest,
+                        "copied": one.copied,
+                    }
+                    for one in finished
+                ],
+            )
 
-    def recorded_shards(self, job: Job) -> dict[int, bytes]:
-        query = sa.select(shards.c.shard, shards.c.hash).where(shards.c.job_id == job.id)
+    def recorded_shards(self, pack_id: str) -> list[Shard]:
+        """What is on the disk of a pack that is not finished, whichever job wrote it."""
+        query = sa.select(shards.c.shard, shards.c.hash, shards.c.copied)
         with self.database.read() as connection:
-            return {shard: bytes(digest) for shard, digest in connection.execute(query)}
+            found = connection.execute(query.where(shards.c.pack_id == pack_id)).all()
+        return [Shard(row.shard, bytes(row.hash), row.copied) for row in found]
 
     def forget_shards(self, job: Job) -> None:
         """Raises LeaseLost."""
         with self.database.write() as connection:
             self._hold(connection, job)
-            connection.execute(sa.delete(shards).where(shards.c.job_id == job.id))
+            connection.execute(sa.delete(shards).where(shards.c.pack_id == job.spec["pack_id"]))
 
     def finish(self, job: Job, publish: Callable[[sa.Connection], dict[str, Any]]) -> None:
         """End a job well, and publish what it made in the same transaction.
@@ -122,12 +159,48 @@ class Leases:
         """
         with self.database.write() as connection:
             self._hold(connection, job)
-            self._end(connection, job, state="succeeded", result=publish(connection))
+            self._end(connection, job, "succeeded", result=publish(connection))
+            made = shards.c.pack_id == job.spec.get("pack_id")
+            connection.execute(sa.delete(shards).where(made))
 
-    def fail(self, job: Job, error: FeaturepackError) -> None:
-        """End a job for good with its error. Raises LeaseLost."""
+    def fail(
+        self,
+        job: Job,
+        error: FeaturepackError,
+        also: Callable[[sa.Connection], None] | None = None,
+    ) -> None:
+        """End a job for good with its error, and do ``also`` in the same transaction.
+
+        Raises:
+            LeaseLost: another worker owns the job now; ``also`` was not called.
+        """
         with self.database.write() as connection:
-            self._end(connection, job, state="failed", error=error.as_dict())
+            self._end(connection, job, "failed", error=error.as_dict())
+            if also is not None:
+                also(connection)
+
+    def retry(self, job: Job, error: FeaturepackError) -> None:
+        """Give a job back after a passing fault, to be tried again after a pause.
+
+        It fails for good where that was in vain too often. Raises LeaseLost.
+        """
+        with self.database.write() as connection:
+            self._hold(connection, job)
+            query = sa.select(jobs.c.failures, jobs.c.cancelling).where(jobs.c.id == job.id)
+            before, cancelling = connection.execute(query).one()
+            if cancelling:
+                self._end(connection, job, "cancelled")
+            elif before + 1 > MAX_FAILURES:
+                self._end(connection, job, "failed", error=error.as_dict())
+            else:
+                self._release(
+                    connection,
+                    job,
+                    "retrying",
+                    error=error.as_dict(),
+                    failures=before + 1,
+                    due=self.database.now + pause_after(before + 1),
+                )
 
     def end_cancelled(self, job: Job) -> None:
         """End a job that is to be cancelled, or give it back if somebody wants it again by now.
@@ -135,25 +208,47 @@ class Leases:
         Raises:
             LeaseLost: another worker owns the job now.
         """
-        still = jobs.c.cancelling.is_(True)
         with self.database.write() as connection:
-            self._update(
-                connection,
-                job,
-                state=sa.case((still, "cancelled"), else_="queued"),
-                finished=sa.case((still, self.database.now), else_=None),
-                due=self.database.now,
-            )
-            connection.execute(sa.delete(shards).where(shards.c.job_id == job.id))
+            self._hold(connection, job)
+            if self._is_cancelling(connection, job):
+                self._end(connection, job, "cancelled")
+            else:
+                self._release(connection, job, "handed back", due=self.database.now)
 
     def hand_back(self, job: Job) -> None:
         """Give an unfinished job back to the queue, for anyone to go on with. Raises LeaseLost."""
         with self.database.write() as connection:
-            self._update(connection, job, state="queued", due=self.database.now)
+            self._release(connection, job, "handed back", due=self.database.now)
 
-    def _end(self, connection: sa.Connection, job: Job, **values: Any) -> None:
-        self._update(connection, job, finished=self.database.now, **values)
-        connection.execute(sa.delete(shards).where(shards.c.job_id == job.id))
+    def _end(
+        self,
+        connection: sa.Connection,
+        job: Job,
+        outcome: Outcome,
+        *,
+        result: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> None:
+        now = self._now(connection)
+        told = attempts.ended(job.attempts, outcome, now, error)
+        values = {"state": outcome, "finished": now, "result": result, "error": error}
+        self._update(connection, job, attempts=told, **values)
+
+    def _release(
+        self,
+        connection: sa.Connection,
+        job: Job,
+        outcome: Outcome,
+        *,
+        error: dict[str, Any] | None = None,
+        **values: Any,
+    ) -> None:
+        """Back to the queue. Nobody else writes ``attempts`` while the lease is ours."""
+        told = attempts.ended(job.attempts, outcome, self._now(connection), error)
+        self._update(connection, job, state="queued", attempts=told, **values)
+
+    def _now(self, connection: sa.Connection) -> float:
+        return float(connection.execute(sa.select(self.database.now)).scalar_one())
 
     def _is_cancelling(self, connection: sa.Connection, job: Job) -> bool:
         query = sa.select(jobs.c.cancelling).where(jobs.c.id == job.id)

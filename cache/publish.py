@@ -1,22 +1,30 @@
-"""What a job made becomes visible in the same transaction that ends the job."""
+"""What a job made becomes visible in the same transaction that ends the job.
+
+The reverse too: what is deleted or found damaged goes out of sight in one transaction. A file
+leaves its place before the commit, so a crash between the two leaves a row without a file, which
+nobody takes for a pack and a sweep clears, and never a file that comes back.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from cache.catalogue import Catalogue
+from cache.errors import CorruptData, FeaturepackError
 from cache.jobs import Job
 from cache.leases import Leases
+from cache.pack import Pack, open_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
 from cache.store import Store
 
 
 def publish_pack(
-    leases: Leases, catalogue: Catalogue, store: Store, job: Job, row: PackRow
+    leases: Leases, catalogue: Catalogue, store: Store, job: Job, row: PackRow, built: Path
 ) -> None:
-    """Give a sealed pack its final name and its row.
+    """Give a sealed pack, the file ``built``, its final name and its row.
 
     The lease is proven first and held by the transaction. Should the process die after the rename
     and before the commit, the next attempt takes the file back into ``building/``.
@@ -26,9 +34,14 @@ def publish_pack(
     """
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
-        store.publish_pack(row.pack_id)
+        store.publish_pack(row.pack_id, built)
         catalogue.add_pack(connection, row)
-        return {"pack_id": row.pack_id, "rows": row.rows, "rows_invalid": len(row.invalid_rows)}
+        counts = ("rows_copied", "rows_computed")
+        return {
+            "pack_id": row.pack_id,
+            "rows": row.rows,
+            "rows_invalid": len(row.invalid_rows),
+        } | {name: row.provenance[name] for name in counts if name in row.provenance}
 
     leases.finish(job, publish)
 
@@ -67,3 +80,70 @@ def publish_weights(leases: Leases, catalogue: Catalogue, job: Job, row: Weights
         return {"weights": f"sha256:{row.sha256}", "unavailable": row.unavailable}
 
     leases.finish(job, publish)
+
+
+def quarantine(
+    catalogue: Catalogue,
+    store: Store,
+    pack_id: str,
+    error: FeaturepackError,
+    etag: str | None = None,
+) -> None:
+    """Put a damaged pack aside: listed with its problem, never served, built anew when asked for.
+
+    With ``etag``, only the file that was looked at is meant, and not one built since. Where there
+    is no such sound pack, nothing happens.
+    """
+    with catalogue.database.write() as connection:
+        quarantine_in(connection, catalogue, store, pack_id, error, etag)
+
+
+def quarantine_in(
+    connection: sa.Connection,
+    catalogue: Catalogue,
+    store: Store,
+    pack_id: str,
+    error: FeaturepackError,
+    etag: str | None = None,
+) -> None:
+    """As :func:`quarantine`, within a transaction that does more."""
+    if catalogue.mark_damaged(connection, pack_id, error, etag):
+        store.quarantine_pack(pack_id)
+
+
+def open_sound_pack(catalogue: Catalogue, store: Store, row: PackRow) -> tuple[PackRow, Pack]:
+    """The pack's row and open file; the row is newer where it was built anew meanwhile.
+
+    A pack whose file is damaged or gone is quarantined.
+
+    Raises:
+        NotFound: no such pack any more.
+        Conflict: it is quarantined, perhaps just now.
+        Unavailable: the file cannot be read just now, or the store is gone.
+    """
+    while True:
+        try:
+            return row, open_pack(store.pack(row.pack_id))
+        except FileNotFoundError:
+            store.holds_pack(row.pack_id, row.bytes)  # Unavailable where the whole store is gone
+            error = CorruptData(
+                f"the file of pack {row.pack_id} is gone",
+                value=row.pack_id,
+                remedy="submit the pair again",
+            )
+        except CorruptData as found:
+            error = found
+        quarantine(catalogue, store, row.pack_id, error, row.etag)
+        row = catalogue.find_sound_pack(row.pack_id)
+
+
+def delete_pack(catalogue: Catalogue, store: Store, pack_id: str) -> None:
+    """Delete a pack and its heads. Raises NotFound."""
+    with catalogue.database.write() as connection:
+        head_ids = catalogue.forget_pack(connection, pack_id)
+        hidden = store.hide_pack(pack_id)
+    if hidden is not None:
+        hidden.unlink(missing_ok=True)
+    store.quarantined(pack_id).unlink(missing_ok=True)
+    for head_id in head_ids:
+        store.head(head_id).unlink(missing_ok=True)

@@ -23,7 +23,10 @@ class DatasetRow:
 
 @dataclass(frozen=True)
 class PackRow:
-    """One published pack. ``splits`` maps a name to (start, stop); ``etag`` is its XXH3-128."""
+    """One published pack. ``splits`` maps a name to (start, stop); ``etag`` is its XXH3-128.
+
+    ``problem`` is the error (``as_dict``) of a pack that was found damaged.
+    """
 
     pack_id: str
     recipe_id: str
@@ -45,6 +48,8 @@ class PackRow:
     created: float = 0.0
     last_used: float = 0.0
     hits: int = 0
+    pinned: bool = False
+    problem: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,5 +85,6 @@ class WorkerRow:
 
     worker: str
     device: str
+    machine: str
     started: float
     seen: float

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from cache.catalogue import Catalogue
-from cache.database import Database, metadata
+from cache.database import Database
 from cache.errors import InvalidRequest, NotFound
+from cache.publish import delete_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
+from cache.store import Store
+from cache.tables import metadata
 
 
 def dataset_row(name: str, dataset_id: str) -> DatasetRow:
@@ -81,20 +84,21 @@ def test_deleting_a_dataset_names_the_content_that_nobody_else_has(catalogue: Ca
     assert catalogue.delete_dataset("copy") == ["two"]
 
 
-def test_packs_are_found_filtered_hit_and_deleted(catalogue: Catalogue) -> None:
+def test_packs_are_found_filtered_hit_and_deleted(catalogue: Catalogue, store: Store) -> None:
     add(catalogue, pack_row("1"))
+    store.pack("1").write_bytes(b"x" * 12)
     add(catalogue, pack_row("2", network="vgg16"))
     assert {row.pack_id for row in catalogue.packs().items} == {"1", "2"}
     assert [row.pack_id for row in catalogue.packs(network="vgg16").items] == ["2"]
     assert catalogue.packs(dataset="fish").items == []
     with catalogue.database.write() as connection:
-        assert catalogue.hit(connection, "nope") is None
-        hit = catalogue.hit(connection, "1")
+        assert catalogue.hit(connection, "nope", store) is None
+        hit = catalogue.hit(connection, "1", store)
     assert hit is not None
     assert hit.hits == 1
     assert hit.last_used >= hit.created
     add(catalogue, HeadRow("h", "1", "lab", {}, {}))
-    assert catalogue.delete_pack("1") == ["h"]
+    delete_pack(catalogue, store, "1")
     with pytest.raises(NotFound):
         catalogue.find_pack("1")
     with pytest.raises(NotFound):

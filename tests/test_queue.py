@@ -10,11 +10,13 @@ import pytest
 import sqlalchemy as sa
 
 from cache.database import Database
-from cache.errors import Conflict, InvalidRequest, LeaseLost, NotFound
-from cache.jobs import Job, Jobs, NewJob
-from cache.leases import MAX_DEATHS, Leases
+from cache.errors import Conflict, InvalidRequest, LeaseLost, NotFound, Unavailable
+from cache.jobs import MAX_SUBMITTERS, Job, Jobs, NewJob
+from cache.leases import MAX_DEATHS, MAX_FAILURES, SUSPECT_DEATHS, Leases, Shard, pause_after
+from cache.tables import jobs as jobs_table
 
 NEW = NewJob("extract", "extract:a", {"pack_id": "a"})
+ZERO = Shard(0, b"0" * 16, copied=3)
 
 
 def nothing(_: sa.Connection) -> None:
@@ -29,6 +31,12 @@ def submit(database: Database, new: NewJob = NEW) -> Job:
 
 def claim(database: Database, worker: str = "w", lease_seconds: float = 30) -> list[Job]:
     return Leases(database).claim(worker, ["extract"], lease_seconds)
+
+
+def make_due(database: Database) -> None:
+    """As if the pauses were over."""
+    with database.write() as connection:
+        connection.execute(sa.update(jobs_table).values(due=0.0))
 
 
 def test_the_same_request_is_one_job(database: Database) -> None:
@@ -103,20 +111,21 @@ def test_a_job_is_taken_over_when_its_lease_has_ended_and_the_first_worker_is_fe
     submit(database)
     leases = Leases(database)
     (mine,) = claim(database, "slow", lease_seconds=0.3)
-    leases.record_shard(mine, 0, b"0" * 16)
+    leases.record_shards(mine, [ZERO])
     assert claim(database, "other") == []
     time.sleep(0.35)
     (theirs,) = claim(database, "other")
     assert (theirs.attempt, theirs.deaths, theirs.worker) == (2, 1, "other")
-    assert leases.recorded_shards(theirs) == {0: b"0" * 16}
+    assert leases.recorded_shards("a") == [ZERO]
     for write in (
         lambda: leases.heartbeat(mine, 30),
         lambda: leases.progress(mine, {}),
-        lambda: leases.record_shard(mine, 1, b"1" * 16),
+        lambda: leases.record_shards(mine, [Shard(1, b"1" * 16)]),
         lambda: leases.forget_shards(mine),
         lambda: leases.hand_back(mine),
         lambda: leases.end_cancelled(mine),
         lambda: leases.fail(mine, NotFound("x")),
+        lambda: leases.retry(mine, Unavailable("x")),
     ):
         with pytest.raises(LeaseLost):
             write()
@@ -124,7 +133,7 @@ def test_a_job_is_taken_over_when_its_lease_has_ended_and_the_first_worker_is_fe
     with pytest.raises(LeaseLost):
         leases.finish(mine, lambda _: published.append(True) or {})
     assert published == []
-    assert leases.recorded_shards(theirs) == {0: b"0" * 16}
+    assert leases.recorded_shards("a") == [ZERO]
     leases.finish(theirs, lambda _: {"pack_id": "a"})
     assert Jobs(database).get(mine.id).result == {"pack_id": "a"}
 
@@ -153,23 +162,162 @@ def test_a_result_is_published_with_the_end_of_the_job_or_not_at_all(database: D
 def test_handing_back_keeps_the_shards_and_counts_no_death(database: Database) -> None:
     submit(database)
     (mine,) = claim(database)
-    Leases(database).record_shard(mine, 3, b"3" * 16)
+    Leases(database).record_shards(mine, [ZERO])
     Leases(database).hand_back(mine)
     (again,) = claim(database, "other")
     assert (again.attempt, again.deaths) == (2, 0)
-    assert Leases(database).recorded_shards(again) == {3: b"3" * 16}
+    assert Leases(database).recorded_shards("a") == [ZERO]
 
 
 def test_a_job_that_kills_its_workers_fails_for_good(database: Database) -> None:
     job = submit(database)
     for _ in range(MAX_DEATHS):
-        assert claim(database, lease_seconds=0.01)
-        time.sleep(0.02)
+        assert claim(database, lease_seconds=-1)
     assert claim(database) == []
     ended = Jobs(database).get(job.id)
     assert ended.state == "failed"
     assert ended.error is not None
     assert "workers died" in ended.error["detail"]
+    assert [one["outcome"] for one in ended.attempts] == ["lost"] * MAX_DEATHS + ["failed"]
+
+
+def test_a_job_that_gets_on_may_lose_any_number_of_workers(database: Database) -> None:
+    submit(database)
+    for number in range(2 * MAX_DEATHS):
+        (mine,) = claim(database, lease_seconds=-1)
+        if number % 5 == 4:
+            Leases(database).record_shards(mine, [Shard(number, b"x" * 16)])
+    assert claim(database)[0].attempt == 2 * MAX_DEATHS + 1
+
+
+def test_a_job_that_kills_its_workers_lets_others_go_first(database: Database) -> None:
+    poison = submit(database)
+    for _ in range(SUSPECT_DEATHS + 1):
+        assert claim(database, lease_seconds=-1)[0].id == poison.id
+    other = submit(database, replace(NEW, key="extract:b"))
+    assert [claim(database)[0].id for _ in range(2)] == [other.id, poison.id]
+
+
+def test_a_passing_fault_is_tried_again_after_growing_pauses(database: Database) -> None:
+    jobs, leases = Jobs(database), Leases(database)
+    submit(database)
+    for failures in range(1, 4):
+        (mine,) = claim(database)
+        began = time.time()
+        leases.retry(mine, Unavailable("the disk is full", remedy="make space"))
+        job = jobs.get(mine.id)
+        assert (job.state, job.failures) == ("queued", failures)
+        assert job.next_try == pytest.approx(began + pause_after(failures), abs=0.5)
+        assert claim(database) == [], "it pauses"
+        make_due(database)
+    (mine,) = claim(database)
+    leases.record_shards(mine, [ZERO])
+    assert jobs.get(mine.id).failures == 0, "it gets on, so the pauses begin anew"
+    leases.finish(mine, lambda _: {})
+    ended = jobs.get(mine.id)
+    assert ended.state == "succeeded"
+    assert [one["outcome"] for one in ended.attempts] == ["retrying"] * 3 + ["succeeded"]
+    assert ended.attempts[0]["error"]["detail"] == "the disk is full"
+    assert ended.attempts[0]["began"] <= ended.attempts[0]["ended"] <= ended.attempts[1]["began"]
+    assert ended.next_try is None
+
+
+def test_a_fault_that_does_not_pass_fails_the_job_in_the_end(database: Database) -> None:
+    job = submit(database)
+    for _ in range(MAX_FAILURES + 1):
+        (mine,) = claim(database)
+        Leases(database).retry(mine, Unavailable("no disk"))
+        make_due(database)
+    assert claim(database) == []
+    ended = Jobs(database).get(job.id)
+    assert ended.error is not None
+    assert (ended.state, ended.error["detail"]) == ("failed", "no disk")
+
+
+def test_whoever_submits_again_ends_the_pause(database: Database) -> None:
+    job = submit(database)
+    for _ in range(8):
+        (mine,) = claim(database)
+        Leases(database).retry(mine, Unavailable("no disk"))
+        assert submit(database).id == job.id
+
+
+def test_a_job_that_is_to_be_cancelled_is_not_tried_again(database: Database) -> None:
+    job = submit(database)
+    (mine,) = claim(database)
+    Jobs(database).cancel(job.id)
+    Leases(database).retry(mine, Unavailable("no disk"))
+    assert Jobs(database).get(job.id).state == "cancelled"
+
+
+def test_the_pauses_grow_and_end_growing() -> None:
+    assert [pause_after(n) for n in (1, 2, 3, 9, 10, 20)] == [1, 2, 4, 256, 300, 300]
+
+
+def test_a_cancelled_jobs_shards_are_there_for_the_next_one(database: Database) -> None:
+    job = submit(database)
+    (mine,) = claim(database)
+    Leases(database).record_shards(mine, [ZERO, Shard(1, b"1" * 16)])
+    Leases(database).record_shards(mine, [Shard(1, b"2" * 16, copied=1)])
+    Jobs(database).cancel(job.id)
+    Leases(database).end_cancelled(mine)
+    assert submit(database).id != job.id
+    (again,) = claim(database)
+    assert Leases(database).recorded_shards("a") == [ZERO, Shard(1, b"2" * 16, copied=1)]
+    Leases(database).finish(again, lambda _: {})
+    assert Leases(database).recorded_shards("a") == []
+
+
+def test_a_job_is_cancelled_when_its_last_submitter_withdraws(database: Database) -> None:
+    jobs = Jobs(database)
+    job = submit(database, replace(NEW, submitter="ann", priority=3))
+    submit(database, replace(NEW, submitter="ann", priority=1))
+    submit(database, replace(NEW, submitter="bob", priority=7))
+    unnamed = submit(database)
+    assert list(unnamed.submitters)[:2] == ["ann", "bob"]
+    assert (len(unnamed.submitters), unnamed.priority) == (3, 7)
+    with pytest.raises(Conflict, match=r"'eve' is not among those who want job .*: ann, bob"):
+        jobs.cancel(job.id, "eve")
+    left = jobs.cancel(job.id, "bob")
+    assert (left.state, left.priority, len(left.submitters)) == ("queued", 3, 2)
+    assert jobs.cancel(job.id).submitters == {"ann": 3}
+    with pytest.raises(Conflict, match="nobody without a name"):
+        jobs.cancel(job.id)
+    ended = jobs.cancel(job.id, "ann")
+    assert (ended.state, ended.submitters) == ("cancelled", {})
+    assert jobs.cancel(job.id, "ann").state == "cancelled", "asked again, it stays so"
+
+
+def test_broken_images_fail_a_job_only_if_all_who_want_it_say_so(database: Database) -> None:
+    strict = replace(NEW, spec={"on_error": "fail"}, together="f")
+    mild = replace(NEW, spec={"on_error": "mask"}, together="m")
+    submit(database, strict)
+    assert submit(database, strict).spec["on_error"] == "fail"
+    joined = submit(database, mild)
+    assert (joined.spec["on_error"], joined.together) == ("mask", "m")
+    assert submit(database, strict).spec["on_error"] == "mask"
+
+
+def test_unnamed_submitters_count_one_by_one(database: Database) -> None:
+    jobs = Jobs(database)
+    job = submit(database)
+    submit(database)
+    claim(database)
+    assert not jobs.cancel(job.id).cancelling
+    assert jobs.cancel(job.id).cancelling
+
+
+def test_a_forced_cancel_asks_nobody(database: Database) -> None:
+    for name in ("ann", "bob"):
+        job = submit(database, replace(NEW, submitter=name))
+    assert Jobs(database).cancel(job.id, force=True).state == "cancelled"
+
+
+def test_a_program_that_submits_in_a_loop_does_not_fill_the_database(database: Database) -> None:
+    for priority in range(MAX_SUBMITTERS + 5):
+        job = submit(database, replace(NEW, priority=priority))
+    assert len(job.submitters) == MAX_SUBMITTERS + 1
+    assert job.priority == MAX_SUBMITTERS + 4
 
 
 def test_cancelling(database: Database) -> None:
@@ -232,3 +380,35 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     for thread in threads:
         thread.join()
     assert len(Jobs(database).page().items) == 1
+
+
+def test_a_client_that_freezes_in_a_transaction_loses_it(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a stopped process does, and with it the lock on its job."""
+    monkeypatch.setattr("cache.database.IDLE_SECONDS", 1)
+    frozen = Database(postgres)
+
+    def freeze() -> None:
+        with frozen.write() as connection:
+            connection.execute(sa.select(1))
+            time.sleep(1.5)
+            connection.execute(sa.select(1))
+
+    with pytest.raises(Unavailable):
+        freeze()
+    with frozen.read() as connection:
+        assert connection.execute(sa.select(1)).scalar_one() == 1
+    frozen.close()
+
+
+def test_a_server_that_freezes_is_not_waited_for_for_ever(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cache.patience.PatientConnection.patience", 0.5)
+    opened = Database(postgres)
+    with pytest.raises(Unavailable, match="no answer within"), opened.read() as connection:
+        connection.execute(sa.select(sa.func.pg_sleep(60)))
+    with opened.read() as connection:
+        assert connection.execute(sa.select(1)).scalar_one() == 1
+    opened.close()

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from cache.database import metadata
+from cache.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

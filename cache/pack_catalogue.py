@@ -1,0 +1,170 @@
+"""The catalogue's packs: found, answered, pinned, marked as damaged, forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from cache.errors import Conflict, CorruptData, FeaturepackError, NotFound
+from cache.pages import Page
+from cache.queries import Queries, columns, select
+from cache.rows import PackRow
+from cache.store import Store
+from cache.tables import heads, packs
+
+_KEPT_WHEN_REBUILT = ("hits", "pinned")
+"""What belongs to the pack and not to the file that was built."""
+
+
+class PackCatalogue(Queries):
+    """Rows of the table ``packs``. A pack with a ``problem`` is quarantined: never served."""
+
+    def find_pack(self, pack_id: str) -> PackRow:
+        """Sound or quarantined. Raises NotFound."""
+        with self.database.read() as connection:
+            return self.pack_in(connection, pack_id)
+
+    def find_sound_pack(self, pack_id: str) -> PackRow:
+        """A pack whose rows may be used.
+
+        Raises:
+            NotFound: no such pack.
+            Conflict: it was found damaged and is quarantined.
+        """
+        row = self.find_pack(pack_id)
+        if row.problem is not None:
+            raise Conflict(
+                f"pack {pack_id} is quarantined: {row.problem['detail']}",
+                value=pack_id,
+                remedy="import its files again"
+                if row.imported
+                else "submit the pair again with POST /v1/jobs: the pack is built anew",
+            )
+        return row
+
+    def has_pack(self, pack_id: str) -> bool:
+        """Whether there is such a pack, and it is not quarantined."""
+        query = sa.select(packs.c.pack_id)
+        query = query.where(packs.c.pack_id == pack_id, packs.c.problem.is_(None))
+        with self.database.read() as connection:
+            return connection.execute(query).first() is not None
+
+    def pack_in(self, connection: sa.Connection, pack_id: str) -> PackRow:
+        """Raises NotFound."""
+        row = self._pack(connection, pack_id)
+        if row is None:
+            raise NotFound(
+                f"no pack {pack_id!r}",
+                value=pack_id,
+                remedy="GET /v1/packs lists the packs; POST /v1/jobs asks for one",
+            )
+        return row
+
+    def _pack(self, connection: sa.Connection, pack_id: str) -> PackRow | None:
+        query = select(packs, PackRow).where(packs.c.pack_id == pack_id)
+        row = connection.execute(query).first()
+        return PackRow(**row._mapping) if row else None
+
+    def hit(self, connection: sa.Connection, pack_id: str, store: Store) -> PackRow | None:
+        """The pack, counted as used, if it is there and its file can be whole.
+
+        A file that is missing or has another size is quarantined at once: should it stay in its
+        place, the job that builds the pack anew would take it for the work of an attempt before.
+
+        Raises:
+            Unavailable: the store is gone.
+        """
+        row = self._pack(connection, pack_id)
+        if row is None or row.problem is not None:
+            return None
+        if not store.holds_pack(pack_id, row.bytes):
+            error = CorruptData(
+                f"the file of pack {pack_id} is gone or has not its {row.bytes} bytes",
+                value=pack_id,
+                remedy="submit the pair again",
+            )
+            if self.mark_damaged(connection, pack_id, error, row.etag):
+                store.quarantine_pack(pack_id)
+            return None
+        used = {"hits": packs.c.hits + 1, "last_used": self.database.now}
+        return self._change(connection, pack_id, used)
+
+    def touch_pack(self, pack_id: str) -> None:
+        """Note that a pack's rows were read just now: it will not be evicted for a while."""
+        with self.database.write(durable=False) as connection:
+            self._change(connection, pack_id, {"last_used": self.database.now})
+
+    def pin_pack(self, pack_id: str, pinned: bool) -> PackRow:
+        """A pinned pack is never evicted. Raises NotFound."""
+        with self.database.write() as connection:
+            row = self._change(connection, pack_id, {"pinned": pinned})
+        return row or self.find_pack(pack_id)
+
+    def _change(
+        self, connection: sa.Connection, pack_id: str, values: dict[str, Any]
+    ) -> PackRow | None:
+        statement = sa.update(packs).where(packs.c.pack_id == pack_id).values(values)
+        row = connection.execute(statement.returning(*columns(packs, PackRow))).first()
+        return PackRow(**row._mapping) if row else None
+
+    def mark_damaged(
+        self,
+        connection: sa.Connection,
+        pack_id: str,
+        error: FeaturepackError,
+        etag: str | None = None,
+    ) -> bool:
+        """Keep ``error`` as the pack's problem. False if there is no such sound pack.
+
+        With ``etag``, only the file that was looked at is meant, and not one built since.
+        """
+        sound = sa.and_(packs.c.pack_id == pack_id, packs.c.problem.is_(None))
+        statement = sa.update(packs).where(sound)
+        if etag is not None:
+            statement = statement.where(packs.c.etag == etag)
+        return connection.execute(statement.values(problem=error.as_dict())).rowcount == 1
+
+    def packs(
+        self,
+        *,
+        network: str | None = None,
+        dataset: str | None = None,
+        recipe_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[PackRow]:
+        """Newest first, quarantined ones among them."""
+        query = select(packs, PackRow)
+        for column, value in (
+            (packs.c.network, network),
+            (packs.c.dataset, dataset),
+            (packs.c.recipe_id, recipe_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        return self._page(query, packs, "pack_id", PackRow, cursor, limit)
+
+    def relatives(self, recipe_id: str) -> list[PackRow]:
+        """Sound packs of a recipe, newest first: their rows may be copied into another one."""
+        query = select(packs, PackRow).where(
+            packs.c.recipe_id == recipe_id, packs.c.problem.is_(None)
+        )
+        return self._all(query.order_by(packs.c.created.desc(), packs.c.pack_id), PackRow)
+
+    def add_pack(self, connection: sa.Connection, row: PackRow) -> None:
+        """Keep a published pack. One that is built anew keeps its hits and its pin."""
+        now = self.database.now
+        values = asdict(row) | {"created": now, "last_used": now, "problem": None}
+        again = {name: value for name, value in values.items() if name not in _KEPT_WHEN_REBUILT}
+        if self._change(connection, row.pack_id, again) is None:
+            connection.execute(sa.insert(packs).values(values))
+
+    def forget_pack(self, connection: sa.Connection, pack_id: str) -> list[str]:
+        """Forget a pack and its heads; the heads' ids. Raises NotFound."""
+        self.pack_in(connection, pack_id)
+        forgotten = sa.delete(heads).where(heads.c.pack_id == pack_id).returning(heads.c.head_id)
+        head_ids = list(connection.execute(forgotten).scalars())
+        connection.execute(sa.delete(packs).where(packs.c.pack_id == pack_id))
+        return head_ids

@@ -1,0 +1,152 @@
+"""The tables. Times are seconds since 1970 by the database's clock; ``Json`` is plain values.
+
+Migrations make them; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+ACTIVE_STATES: Final = ("queued", "running")
+
+metadata = sa.MetaData()
+Json = sa.JSON(none_as_null=True)
+
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("dataset_id", sa.Text, nullable=False, index=True),
+    sa.Column("source", Json, nullable=False),
+    sa.Column("classes", Json, nullable=False),
+    sa.Column("splits", Json, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+
+weights = sa.Table(
+    "weights",
+    metadata,
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("network", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("unavailable", Json, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("together", sa.Text, nullable=False),
+    sa.Column("spec", Json, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False),
+    sa.Column("due", sa.Float, nullable=False),
+    sa.Column("worker", sa.Text),
+    sa.Column("cancelling", sa.Boolean, nullable=False),
+    sa.Column("progress", Json, nullable=False),
+    sa.Column("submitters", Json, nullable=False, server_default="{}"),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts", Json, nullable=False, server_default="[]"),
+    sa.Column("result", Json),
+    sa.Column("error", Json),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("started", sa.Float),
+    sa.Column("finished", sa.Float),
+    sa.Index("jobs_claim", "state", "kind", "due"),
+    sa.Index("jobs_recent", "created", "id"),
+    sa.Index(
+        "jobs_one_active",
+        "key",
+        unique=True,
+        sqlite_where=sa.text("state IN ('queued', 'running')"),
+        postgresql_where=sa.text("state IN ('queued', 'running')"),
+    ),
+)
+
+shards = sa.Table(
+    "shards",
+    metadata,
+    sa.Column("pack_id", sa.Text, primary_key=True),
+    sa.Column("shard", sa.Integer, primary_key=True),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.Column("copied", sa.Integer, nullable=False),
+)
+
+packs = sa.Table(
+    "packs",
+    metadata,
+    sa.Column("pack_id", sa.Text, primary_key=True),
+    sa.Column("recipe_id", sa.Text, nullable=False, index=True),
+    sa.Column("dataset_id", sa.Text, nullable=False, index=True),
+    sa.Column("network", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("imported", sa.Boolean, nullable=False),
+    sa.Column("recipe", Json, nullable=False),
+    sa.Column("dataset_info", Json, nullable=False),
+    sa.Column("classes", Json, nullable=False),
+    sa.Column("splits", Json, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("row_shape", Json, nullable=False),
+    sa.Column("dtype", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("invalid_rows", Json, nullable=False),
+    sa.Column("provenance", Json, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("last_used", sa.Float, nullable=False),
+    sa.Column("hits", sa.BigInteger, nullable=False),
+    sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("problem", Json),
+    sa.Index("packs_recent", "created", "pack_id"),
+)
+
+heads = sa.Table(
+    "heads",
+    metadata,
+    sa.Column("head_id", sa.Text, primary_key=True),
+    sa.Column("pack_id", sa.Text, nullable=False, index=True),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("params", Json, nullable=False),
+    sa.Column("metrics", Json, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Index("heads_recent", "created", "head_id"),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("worker", sa.Text, primary_key=True),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("machine", sa.Text, nullable=False, server_default=""),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("seen", sa.Float, nullable=False),
+)
+
+rates = sa.Table(
+    "rates",
+    metadata,
+    sa.Column("machine", sa.Text, primary_key=True),
+    sa.Column("network", sa.Text, primary_key=True),
+    sa.Column("compute", sa.Text, primary_key=True),
+    sa.Column("height", sa.Integer, primary_key=True),
+    sa.Column("width", sa.Integer, primary_key=True),
+    sa.Column("images_per_second", sa.Float, nullable=False),
+    sa.Column("measured", sa.Float, nullable=False),
+)
+
+stores = sa.Table(
+    "stores",
+    metadata,
+    sa.Column("store_id", sa.Text, primary_key=True),
+)
