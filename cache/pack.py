@@ -6,19 +6,26 @@
     /row_id      UTF-8 strings                  [N]
     /valid       uint8                          [N]          0 = undecodable, all its features 0
     /shard_hash  uint8                          [S, 16]      XXH3-128 of each run of shard_rows rows
+    /index_hash, /index_row                     [N]          rows by image: cache/row_index.py
 
 The attributes hold JSON text: recipe, dataset, classes, splits, provenance; and format_version,
-shard_rows, shard_hash_algorithm, created.
+shard_rows, shard_hash_algorithm, rows_hash (XXH3-128 of labels, row hashes, valid and row ids, one
+after the other), created.
 
 Writing: the whole structure is made and closed first (:func:`create`); rows then go straight into
 the byte range of ``/features`` (:mod:`cache.pack_writer`), so no HDF5 metadata is open while rows
 are written, a crash cannot break the file, and several processes may write disjoint rows;
-:func:`seal` adds the hashes and the provenance. Shapes: N rows, S shards, D values in a row.
+:func:`seal` adds the hashes and the provenance. HDF5's locks are off in all of this: they would
+refuse to open a pack in the moment in which an eviction tries whether anybody reads it
+(:mod:`cache.locks`). Shapes: N rows, S shards, D values in a row.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +36,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.dataset import Manifest, Splits
-from cache.errors import CorruptData
+from cache.errors import CorruptData, FeaturepackError, Unavailable
 from cache.identity import SHARD_HASH_ALGORITHM, hash_shard
+from cache.row_index import index_of
 
 FORMAT_VERSION = 1
 ALIGNMENT = 4096
@@ -82,19 +90,24 @@ def create(
     row_shape: tuple[int, ...],
     dtype: Dtype,
 ) -> None:
-    """Write the file's whole structure, with room for the features, and close it."""
+    """Write the file's whole structure, with room for the features, and close it.
+
+    Raises:
+        OSError: the disk is full (ENOSPC) or does not answer; the file may be there in part.
+    """
     rows = len(manifest)
     row_bytes = int(np.prod(row_shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     shard_rows = shard_rows_for(row_bytes)
     threshold = max(1, min(rows * row_bytes, 1 << 16))
     options = {"alignment_threshold": threshold, "alignment_interval": ALIGNMENT}
-    with h5py.File(path, "w", **options) as file:
+    with h5py.File(path, "w", locking=False, **options) as file:
         _reserve(file, "features", (rows, *row_shape), np.dtype(dtype).newbyteorder("<"))
         _reserve(file, "valid", (rows,), np.dtype("u1"))
         file["labels"] = manifest.label_N.astype("<i8")
         file["row_hash"] = manifest.hash_NH
         file.create_dataset("row_id", data=manifest.row_id_N, dtype=h5py.string_dtype())
         file["shard_hash"] = np.zeros((-(-rows // shard_rows), 16), "u1")
+        file["index_hash"], file["index_row"] = index_of(manifest.hash_NH)
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["shard_rows"] = shard_rows
         file.attrs["shard_hash_algorithm"] = SHARD_HASH_ALGORITHM
@@ -105,6 +118,17 @@ def create(
             ("splits", manifest.splits),
         ):
             file.attrs[name] = json.dumps(value, ensure_ascii=False)
+    _allocate(path)
+
+
+def _allocate(path: Path) -> None:
+    """Have the disk set the file's room aside: it is full now or not at all."""
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system without it
+                raise
 
 
 def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -124,9 +148,10 @@ def read_layout(path: Path) -> Layout:
     Raises:
         FileNotFoundError: no such file.
         CorruptData: the file is not a pack of this format.
+        Unavailable: it cannot be read just now.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             return _layout(file)
     except FileNotFoundError:
         raise
@@ -155,7 +180,14 @@ def _layout(file: h5py.File) -> Layout:
     )
 
 
-def _broken(path: Path, error: Exception) -> CorruptData:
+def _broken(path: Path, error: Exception) -> FeaturepackError:
+    if isinstance(error, OSError) and error.errno is not None:
+        # The system's error and not HDF5's: too many open files, no permission, a failing disk.
+        return Unavailable(
+            f"{path.name} cannot be read: {os.strerror(error.errno)}",
+            value=path.name,
+            remedy="check the store's disk, then try again",
+        )
     return CorruptData(
         f"{path.name} is not a readable pack: {error}",
         value=path.name,
@@ -165,10 +197,28 @@ def _broken(path: Path, error: Exception) -> CorruptData:
 
 def seal(path: Path, shard_hashes: list[bytes], provenance: dict[str, Any]) -> None:
     """Add shard hashes, provenance and the time to a pack whose rows are all written."""
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", locking=False) as file:
+        file.attrs["rows_hash"] = _rows_hash(
+            file["labels"][:], file["row_hash"][:], file["valid"][:], file["row_id"].asstr()[:]
+        )
         file["shard_hash"][:] = np.frombuffer(b"".join(shard_hashes), "u1").reshape(-1, 16)
         file.attrs["provenance"] = json.dumps(provenance, ensure_ascii=False)
         file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _rows_hash(
+    labels_N: npt.NDArray[Any],
+    row_hash_NH: npt.NDArray[Any],
+    valid_N: npt.NDArray[Any],
+    row_id_N: Iterable[str],
+) -> str:
+    parts = (
+        labels_N.astype("<i8").tobytes(),
+        row_hash_NH.astype("u1").tobytes(),
+        valid_N.astype("u1").tobytes(),
+        "\0".join(row_id_N).encode("utf-8", "surrogateescape"),
+    )
+    return hash_shard(b"".join(parts)).hex()
 
 
 @dataclass(frozen=True)
@@ -188,10 +238,16 @@ class Pack:
     recipe: dict[str, Any]
     dataset: dict[str, Any]
     provenance: dict[str, Any]
+    rows_hash: str
     created: str
 
     def __len__(self) -> int:
         return len(self.labels_N)
+
+    def has_sound_rows(self) -> bool:
+        """Whether everything about the rows but their features still gives its hash."""
+        found = _rows_hash(self.labels_N, self.row_hash_NH, self.valid_N, self.row_id_N)
+        return found == self.rows_hash
 
     def failed_shards(self) -> list[int]:
         """Shards whose rows no longer give their hash; empty for a sound pack."""
@@ -210,9 +266,10 @@ def open_pack(path: Path) -> Pack:
     Raises:
         FileNotFoundError: no such file.
         CorruptData: the file is not a sealed pack of this format.
+        Unavailable: it cannot be read just now.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             layout = _layout(file)
             text = {name: str(file.attrs[name]) for name in file.attrs}
             splits = json.loads(text["splits"])
@@ -236,6 +293,7 @@ def open_pack(path: Path) -> Pack:
                 recipe=json.loads(text["recipe"]),
                 dataset=json.loads(text["dataset"]),
                 provenance=json.loads(text["provenance"]),
+                rows_hash=text.get("rows_hash", ""),
                 created=text["created"],
             )
     except FileNotFoundError:

@@ -43,8 +43,8 @@ def write_pack(
     with PackWriter(path) as writer:
         for start in range(0, len(manifest), 100):
             stop = min(start + 100, len(manifest))
-            writer.write(start, features[start:stop], valid_N[start:stop])
-        hashes = [writer.finish_shard(shard) for shard in range(writer.layout.shards)]
+            writer.write(np.arange(start, stop), features[start:stop], valid_N[start:stop])
+        hashes = [writer.hash_shard(shard) for shard in range(writer.layout.shards)]
     seal(path, hashes, {"certificate": None})
 
 
@@ -181,7 +181,7 @@ def test_the_file_is_whole_before_any_row_is_written(tmp_path: Path) -> None:
     create(path, plain_manifest(100), recipe={}, dataset={}, row_shape=(512,), dtype="float32")
     size = path.stat().st_size
     with PackWriter(path) as writer:
-        writer.write(40, np.ones((10, 512), np.float32), np.ones(10, bool))
+        writer.write(np.arange(40, 50), np.ones((10, 512), np.float32), np.ones(10, bool))
     assert path.stat().st_size == size
     with h5py.File(path, "r") as file:
         assert file["features"][40:50].min() == 1
