@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +14,16 @@ import pytest
 import torch
 from PIL import Image
 
+from cache.errors import LeaseLost
 from cache.jobs import Job, Jobs
+from cache.leases import Leases
 from cache.pack import open_pack
 from cache.recipe import Numerics, Tap, pack_id
 from cache.store import Store
 from tests.pictures import write_image_folder
 from tests.working import build, plain_network, recipe_of, register, small, submit, working
 from worker import extract as extract_module
-from worker import loop
+from worker import forward_pass, loop
 from worker.loop import step
 from worker.tasks import EXTRACTION
 
@@ -74,7 +75,13 @@ def test_features_equal_a_plain_torch_loop(store: Store, folder: Path) -> None:
         (job,) = build(context, manifest, recipe_of())
         row = context.catalogue.find_pack(job.spec["pack_id"])
     assert job.state == "succeeded", job.error
-    assert job.result == {"pack_id": job.spec["pack_id"], "rows": 50, "rows_invalid": 0}
+    assert job.result == {
+        "pack_id": job.spec["pack_id"],
+        "rows": 50,
+        "rows_invalid": 0,
+        "rows_copied": 0,
+        "rows_computed": 50,
+    }
     with h5py.File(store.pack(row.pack_id), "r") as file:
         row_ids = list(file["row_id"].asstr()[:])
         assert row_ids[0] == "train/a/000.png"
@@ -103,7 +110,7 @@ def test_several_taps_share_one_forward_pass(
         Tap("layer4.1.relu_1", "max"),
     ]
     images: list[int] = []
-    original = extract_module.make_engine
+    original = forward_pass.make_engine
 
     def counting(*arguments: Any) -> Any:
         engine = original(*arguments)
@@ -116,7 +123,7 @@ def test_several_taps_share_one_forward_pass(
         engine.run = counted
         return engine
 
-    monkeypatch.setattr(extract_module, "make_engine", counting)
+    monkeypatch.setattr(forward_pass, "make_engine", counting)
     with working(store) as context:
         jobs = build(context, manifest, *[recipe_of(tap=tap) for tap in taps])
     assert [job.state for job in jobs] == ["succeeded"] * 4
@@ -239,7 +246,7 @@ def test_an_image_that_changed_since_it_was_registered_fails_the_job(
 def test_a_wrong_engine_is_caught_by_the_certificate(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = extract_module.make_engine
+    original = forward_pass.make_engine
 
     def wrong(*arguments: Any) -> Any:
         engine = original(*arguments)
@@ -247,7 +254,7 @@ def test_a_wrong_engine_is_caught_by_the_certificate(
         engine.run = lambda images: {k: v * 1.001 for k, v in run(images).items()}
         return engine
 
-    monkeypatch.setattr(extract_module, "make_engine", wrong)
+    monkeypatch.setattr(forward_pass, "make_engine", wrong)
     with working(store) as context:
         (job,) = build(context, register(store, folder), recipe_of())
     assert job.state == "failed"
@@ -286,16 +293,16 @@ def test_an_interrupted_extraction_goes_on_from_its_last_shard(
     recipe = recipe_of(tap=Tap("layer1.1.relu_1"))  # [64, 16, 16]: 64 rows to a shard
     with working(store) as context:
         (job,) = submit(context, manifest, [recipe])
-        original = extract_module.Building.finish
+        original = forward_pass.Building.finish
         finished: list[int] = []
 
-        def stop_after_two(self: Any, start: int, stop: int, leases: Any) -> None:
-            original(self, start, stop, leases)
+        def stop_after_two(self: Any, start: int, stop: int) -> None:
+            original(self, start, stop)
             finished.append(start)
             if len(finished) == 2:
                 context.stop.set()
 
-        monkeypatch.setattr(extract_module.Building, "finish", stop_after_two)
+        monkeypatch.setattr(forward_pass.Building, "finish", stop_after_two)
         step(context, EXTRACTION)
         jobs = Jobs(context.database)
         assert jobs.get(job.id).state == "queued"
@@ -304,18 +311,15 @@ def test_an_interrupted_extraction_goes_on_from_its_last_shard(
     finished.clear()
     with working(store) as context:
         monkeypatch.setattr(
-            extract_module.Building,
+            forward_pass.Building,
             "finish",
-            lambda self, start, stop, leases: (
-                finished.append(start),
-                original(self, start, stop, leases),
-            )[1],
+            lambda self, start, stop: (finished.append(start), original(self, start, stop))[1],
         )
         step(context, EXTRACTION)
         assert Jobs(context.database).get(job.id).state == "succeeded"
         assert finished == [128, 192, 256]
         resumed = context.catalogue.find_pack(job.spec["pack_id"])
-        assert resumed.provenance["rows_computed"] == 300 - 128
+        assert resumed.provenance["rows_resumed"] == 128
     other = Store(tmp_path / "other", store.data_root).create()
     register(other, folder)
     with working(other) as context:
@@ -332,17 +336,17 @@ def test_a_damaged_shard_of_an_interrupted_extraction_is_computed_again(
     recipe = recipe_of(tap=Tap("layer1.1.relu_1"))
     with working(store) as context:
         (job,) = submit(context, manifest, [recipe])
-        original = extract_module.Building.finish
+        original = forward_pass.Building.finish
 
-        def stop(self: Any, start: int, end: int, leases: Any) -> None:
-            original(self, start, end, leases)
+        def stop(self: Any, start: int, end: int) -> None:
+            original(self, start, end)
             if start == 64:
                 context.stop.set()
 
-        monkeypatch.setattr(extract_module.Building, "finish", stop)
+        monkeypatch.setattr(forward_pass.Building, "finish", stop)
         step(context, EXTRACTION)
         monkeypatch.undo()
-    path = store.building(job.spec["pack_id"])
+    (path,) = store.building(job.spec["pack_id"]).iterdir()
     with path.open("r+b") as file:
         file.seek(4096 + 64 * 1024 * 10)
         file.write(b"damage")
@@ -350,30 +354,39 @@ def test_a_damaged_shard_of_an_interrupted_extraction_is_computed_again(
         step(context, EXTRACTION)
         assert Jobs(context.database).get(job.id).state == "succeeded"
         row = context.catalogue.find_pack(job.spec["pack_id"])
-    assert row.provenance["rows_computed"] == 200 - 64
+    assert row.provenance["rows_resumed"] == 64
     assert open_pack(store.pack(row.pack_id)).failed_shards() == []
 
 
-def test_cancelling_a_running_extraction_leaves_nothing(
-    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_cancelled_extraction_has_done_is_there_for_the_next_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert store.data_root is not None
+    folder = write_image_folder(store.data_root / "many", {"train": {"a": 200}}, side=8)
     manifest = register(store, folder)
+    recipe = recipe_of(tap=Tap("layer1.1.relu_1"))
     with working(store, lease_seconds=0.25) as context:
-        (job,) = submit(context, manifest, [recipe_of()])
-        jobs, waited = Jobs(context.database), threading.Event()
-        original = extract_module.batches
+        (job,) = submit(context, manifest, [recipe])
+        jobs = Jobs(context.database)
+        original = forward_pass.Building.finish
 
-        def slow(*arguments: Any, **options: Any) -> Any:
-            for batch in original(*arguments, **options):
+        def cancel(self: Any, start: int, stop: int) -> None:
+            original(self, start, stop)
+            if start == 64:
                 jobs.cancel(job.id)
-                waited.wait(0.2)
-                yield batch
+                time.sleep(0.3)
 
-        monkeypatch.setattr(extract_module, "batches", slow)
+        monkeypatch.setattr(forward_pass.Building, "finish", cancel)
         step(context, EXTRACTION)
+        monkeypatch.undo()
         assert jobs.get(job.id).state == "cancelled"
+        assert list((store.root / "packs").iterdir()) == []
+        (again,) = build(context, manifest, recipe)
+        assert again.id != job.id
+        row = context.catalogue.find_pack(again.spec["pack_id"])
+    assert row.provenance["rows_resumed"] == 128
     assert list((store.root / "building").iterdir()) == []
-    assert list((store.root / "packs").iterdir()) == []
+    assert open_pack(store.pack(row.pack_id)).failed_shards() == []
 
 
 def test_a_worker_that_lost_its_lease_publishes_nothing(
@@ -382,14 +395,14 @@ def test_a_worker_that_lost_its_lease_publishes_nothing(
     manifest = register(store, folder)
     with working(store, lease_seconds=30) as context:
         (job,) = submit(context, manifest, [recipe_of()])
-        original = extract_module.certify
+        original = extract_module.certificates
 
         def usurped(*arguments: Any) -> Any:
             with context.database.write() as connection:
                 connection.exec_driver_sql("UPDATE jobs SET attempt = attempt + 1")
             return original(*arguments)
 
-        monkeypatch.setattr(extract_module, "certify", usurped)
+        monkeypatch.setattr(extract_module, "certificates", usurped)
         step(context, EXTRACTION)
         assert Jobs(context.database).get(job.id).state == "running"
     assert list((store.root / "packs").iterdir()) == []
@@ -397,18 +410,30 @@ def test_a_worker_that_lost_its_lease_publishes_nothing(
 
 
 def test_a_worker_that_died_between_rename_and_catalogue_is_made_good(
-    store: Store, folder: Path
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    original = Leases.finish
+
+    def killed(self: Leases, job: Job, publish: Any) -> None:
+        with pytest.raises(ZeroDivisionError):  # the transaction is never committed
+            original(self, job, lambda connection: publish(connection) and 1 / 0)
+        raise LeaseLost("as good as killed")
+
     manifest = register(store, folder)
-    with working(store) as context:
-        (job,) = build(context, manifest, recipe_of())
+    with working(store, lease_seconds=0.1) as context:
+        (job,) = submit(context, manifest, [recipe_of()])
+        monkeypatch.setattr(Leases, "finish", killed)
+        step(context, EXTRACTION)
         before = read_features(store, job)
-        context.catalogue.delete_pack(job.spec["pack_id"])  # the row, not the file
-        (again,) = build(context, manifest, recipe_of())
-        assert again.state == "succeeded", again.error
+        assert not context.catalogue.has_pack(job.spec["pack_id"])
+        monkeypatch.undo()
+        time.sleep(0.2)
+    with working(store) as context:
+        step(context, EXTRACTION)
         row = context.catalogue.find_pack(job.spec["pack_id"])
+    assert row.provenance["rows_resumed"] == 50
     assert open_pack(store.pack(row.pack_id)).failed_shards() == []
-    np.testing.assert_array_equal(read_features(store, again), before)
+    np.testing.assert_array_equal(read_features(store, job), before)
 
 
 def test_an_unexpected_error_fails_the_job_and_the_worker_lives(
@@ -447,7 +472,7 @@ def test_a_lease_that_ran_out_stops_the_work_before_it_writes(
     manifest = register(store, folder)
     with working(store, lease_seconds=1.0) as context:
         (job,) = submit(context, manifest, [recipe_of()])
-        original, written = extract_module.make_engine, []
+        original, written = forward_pass.make_engine, []
 
         def frozen(*arguments: Any) -> Any:
             engine = original(*arguments)
@@ -462,9 +487,9 @@ def test_a_lease_that_ran_out_stops_the_work_before_it_writes(
             engine.run = slow
             return engine
 
-        monkeypatch.setattr(extract_module, "make_engine", frozen)
+        monkeypatch.setattr(forward_pass, "make_engine", frozen)
         monkeypatch.setattr(
-            extract_module.Building, "write", lambda *arguments: written.append(arguments)
+            forward_pass.Building, "write", lambda *arguments: written.append(arguments)
         )
         step(context, EXTRACTION)
         assert written == []

@@ -1,38 +1,67 @@
-"""A pack while it is being built: its file in ``building/`` and the shards that are recorded.
+"""A pack while it is being built: one attempt's file in its folder, and what is in it.
 
-The file is made by the first attempt at the job. A later attempt goes on with it when its
-structure can be read and fits; each recorded shard is hashed again before it is believed.
+``building/<pack_id>/<job>-<attempt>.h5``: each attempt has a name of its own, so that an earlier
+one, should it wake up late, neither finds nor changes the file of its successor.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
 from cache import pack
-from cache.dataset import Manifest
-from cache.errors import CorruptData
-from cache.leases import Leases
-from cache.pack_writer import PackWriter
-from cache.store import Store
-from worker.plan import Plan, PlannedPack
+from cache.atomic import fsync_path
+from cache.errors import CorruptData, Unavailable
+from cache.leases import Leases, Shard
+from cache.pack_writer import Mask, PackWriter, Rows
+from cache.reuse import Known, written_rows
+from worker.plan import PlannedPack
+
+SEAL_BYTES = 1 << 20
+"""Room on the disk that sealing must find: an HDF5 file must not run out of it half-way."""
 
 
 @dataclass
 class Building:
-    """One pack of a plan, open for rows."""
+    """One pack of a plan, open for rows.
+
+    ``recorded`` are the shards that the database knows, ``finished`` those whose rows are all
+    there and that it does not know yet. ``copied_N`` are rows that this attempt took from
+    elsewhere, ``copied_before_N`` those of shards that an earlier one copied, at least in part,
+    ``needed_N`` those that it has the network compute.
+    """
 
     planned: PlannedPack
     writer: PackWriter
-    hashes: dict[int, bytes]
+    known: Known
+    recorded: dict[int, Shard]
+    finished: list[Shard] = field(default_factory=list)
+    copied_N: Mask = field(init=False)
+    needed_N: Mask = field(init=False)
+    copied_before_N: Mask = field(init=False)
+    resumed: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.copied_N = np.zeros(self.layout.rows, bool)
+        self.needed_N = np.zeros(self.layout.rows, bool)
+        self.resumed = int(self.written_N().sum())
+        before = [one.shard for one in self.recorded.values() if one.copied]
+        self.copied_before_N = written_rows(self.layout.rows, self.layout.shard_rows, before)
 
     @property
     def layout(self) -> pack.Layout:
         return self.writer.layout
+
+    @property
+    def rows_copied(self) -> int:
+        """Rows that were taken from elsewhere, by all attempts, of finished shards."""
+        return sum(shard.copied for shard in (*self.recorded.values(), *self.finished))
 
     def __enter__(self) -> Building:
         return self
@@ -43,90 +72,106 @@ class Building:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.writer.__exit__(kind, error, trace)
+        self.writer.close()
 
-    def is_missing(self, start: int, stop: int) -> bool:
-        """Whether any shard of these rows is not on the disk yet."""
-        return any(shard not in self.hashes for shard in self._shards(start, stop))
+    def written_N(self) -> Mask:
+        """Rows of the shards that were finished before or by now."""
+        shards = [*self.recorded, *(one.shard for one in self.finished)]
+        return written_rows(self.layout.rows, self.layout.shard_rows, shards)
 
-    def write(
-        self, start: int, features: npt.NDArray[np.float32], valid_N: npt.NDArray[np.bool_]
-    ) -> None:
-        """Put rows ``start`` and following [N, ...row] into the file; invalid ones are zero."""
+    def sources_used(self) -> dict[str, int]:
+        """The packs that rows were copied from, by this attempt or an earlier one, and how many."""
+        copied_N = self.copied_N | self.copied_before_N
+        counts = {one.pack_id: int(copied_N[one.here_R].sum()) for one in self.known.sources}
+        return {pack_id: rows for pack_id, rows in counts.items() if rows}
+
+    def need(self) -> Mask:
+        """The rows that only the network can give, now that what is known was copied [N]."""
+        self.needed_N = ~(self.written_N() | self.copied_N | self.known.repeated_N)
+        return self.needed_N
+
+    def copy(self, row_N: Rows, features: npt.NDArray[np.generic], valid_N: Mask) -> None:
+        """Put rows [N, ...row] of another pack into the file; ``row_N`` ascends."""
+        self.writer.write(row_N, features, valid_N)
+        self.copied_N[row_N] = True
+
+    def write(self, row_N: Rows, features: npt.NDArray[np.float32], valid_N: Mask) -> None:
+        """Put those computed rows [N, ...row] that it needs into the file; invalid ones are zero.
+
+        Other packs of the pass may need rows that this one has.
+        """
         features[~valid_N] = 0
-        self.writer.write(start, features, valid_N)
+        mine = self.needed_N[row_N]
+        self.writer.write(row_N[mine], features[mine], valid_N[mine])
 
-    def finish(self, start: int, stop: int, leases: Leases) -> None:
-        """Flush the shards of these rows to the disk and record them. Raises LeaseLost."""
-        for shard in self._shards(start, stop):
-            if shard not in self.hashes:
-                digest = self.writer.finish_shard(shard)
-                leases.record_shard(self.planned.job, shard, digest)
-                self.hashes[shard] = digest
-
-    def _shards(self, start: int, stop: int) -> range:
+    def finish(self, start: int, stop: int) -> None:
+        """Fill in the repeats among these rows; their shards are complete."""
         size = self.layout.shard_rows
-        return range(start // size, -(-stop // size))
+        for shard in range(start // size, -(-stop // size)):
+            if shard in self.recorded:
+                continue
+            first, last = self.layout.shard_span(shard)
+            self._repeat(np.arange(first, last))
+            copied = int(self.copied_N[first:last].sum())
+            self.finished.append(Shard(shard, self.writer.digest(shard), copied))
+
+    def _repeat(self, row_N: Rows) -> None:
+        """Rows of the same image as an earlier row get what that one got."""
+        row_N = row_N[self.known.repeated_N[row_N]]
+        if len(row_N):
+            first_N = self.known.first_N[row_N]
+            valid_N = self.writer.read_valid(first_N)
+            self.copy(row_N, self.writer.read_rows(first_N), valid_N)
+
+    def record(self, leases: Leases) -> None:
+        """Flush what is finished to the disk, then tell the database.
+
+        Raises:
+            LeaseLost: another worker owns the job now.
+            Unavailable: the database does not answer; call again.
+        """
+        if self.finished:
+            self.writer.flush()
+            leases.record_shards(self.planned.job, self.finished)
+            self.recorded |= {one.shard: one for one in self.finished}
+            self.finished.clear()
 
     def verify(self) -> list[bytes]:
         """All shard hashes, each computed again from the file. Raises CorruptData."""
-        for shard in range(self.layout.shards):
-            if self.writer.hash_shard(shard) != self.hashes.get(shard):
+        digests = [self.recorded[shard].digest for shard in range(self.layout.shards)]
+        for shard, expected in enumerate(digests):
+            if self.writer.digest(shard) != expected:
                 raise CorruptData(
                     f"shard {shard} of {self.planned.pack_id} is not what was written",
                     value=shard,
                     remedy="check the disk, then submit the pair again",
                 )
-        return [self.hashes[shard] for shard in range(self.layout.shards)]
+        return [digest[: len(digest) // 2] for digest in digests]
 
     def invalid_rows(self) -> list[int]:
-        """Rows whose image could not be decoded, over all attempts."""
-        return self.writer.invalid_rows()
+        """Rows whose image could not be decoded."""
+        return [
+            int(row) for row in np.flatnonzero(~self.writer.read_valid(np.arange(self.layout.rows)))
+        ]
 
+    def seal(self, hashes: Sequence[bytes], provenance: dict[str, object]) -> None:
+        """Complete the file and end writing to it. Raises Unavailable if the disk is full."""
+        if shutil.disk_usage(self.writer.path).free < SEAL_BYTES:
+            raise Unavailable(
+                "the disk is full: there is no room to complete the pack",
+                value=self.planned.pack_id,
+                remedy="make space; the job goes on by itself",
+            )
+        pack.seal(self.writer.path, list(hashes), provenance)
+        fsync_path(self.writer.path)  # here, because publishing must not keep the database waiting
+        self.writer.close()
 
-def open_building(
-    store: Store,
-    leases: Leases,
-    plan: Plan,
-    planned: PlannedPack,
-    manifest: Manifest,
-    row_shape: tuple[int, ...],
-) -> Building:
-    """Go on with what an earlier attempt left, or begin. Raises LeaseLost."""
-    path = store.building(planned.pack_id)
-    if store.pack(planned.pack_id).exists():
-        # Its name was given, but the worker died before the catalogue knew: take it back.
-        store.pack(planned.pack_id).chmod(0o644)
-        os.replace(store.pack(planned.pack_id), path)
-    recorded = leases.recorded_shards(planned.job)
-    dtype = planned.recipe.numerics.stored
-    try:
-        layout = pack.read_layout(path)
-        fits = (layout.rows, layout.row_shape, layout.dtype) == (
-            len(manifest),
-            row_shape,
-            np.dtype(dtype),
-        )
-    except (FileNotFoundError, CorruptData):
-        fits = False
-    if not fits:
-        leases.forget_shards(planned.job)
-        recorded = {}
-        path.unlink(missing_ok=True)
-        pack.create(
-            path,
-            manifest,
-            recipe=planned.recipe.as_dict(),
-            dataset=plan.dataset | {"dataset_id": plan.dataset_id},
-            row_shape=row_shape,
-            dtype=dtype,
-        )
-    writer = PackWriter(path)
-    sound = {
-        shard: digest for shard, digest in recorded.items() if writer.hash_shard(shard) == digest
-    }
-    if len(sound) < len(recorded):
-        leases.forget_shards(planned.job)
-        for shard, digest in sound.items():
-            leases.record_shard(planned.job, shard, digest)
-    return Building(planned, writer, sound)
+    def discard(self) -> None:
+        """Remove this attempt's file, and the folder if nothing else is in it."""
+        self.finished.clear()
+        self.writer.path.unlink(missing_ok=True)
+        self.remove_folder()
+
+    def remove_folder(self) -> None:
+        with suppress(OSError):  # another attempt's file is in it
+            self.writer.path.parent.rmdir()

@@ -9,8 +9,9 @@ Shapes: R sampled rows, D values in a row.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from torch import nn
 
 from cache.dataset import Manifest
 from cache.errors import CorruptData
-from cache.recipe import Numerics
+from cache.recipe import Numerics, Recipe
+from cache.rows import PackRow
 from worker.building import Building
 from worker.image_reader import ImageReader
 from worker.networks import pool, run
@@ -47,67 +49,127 @@ class Certificate:
     measure: str
 
 
-def certify(
+def certificates(
     buildings: Sequence[Building],
     manifest: Manifest,
     reader: ImageReader,
-    network: nn.Module,
-    invalid: Sequence[int],
-) -> dict[str, dict[str, object]]:
+    build: Callable[[], nn.Module],
+    relatives: Mapping[str, PackRow],
+    check: Callable[[], None],
+) -> dict[str, dict[str, Any]]:
     """The certificate of each pack, by pack id.
 
-    ``network`` is the plain float32 network on the CPU with all layers of the plan.
+    Rows that were copied have been certified before: a pack's figures are the worst of its own
+    sample and of the packs that rows were copied from (``relatives`` by id), which ``copied_from``
+    names. ``build`` gives the plain float32 network on the CPU with all layers of the plan; it is
+    called only if a row was computed. ``check`` is called between rows and may raise to stop.
 
     Raises:
-        CorruptData: a row is beyond the bound of its recipe.
+        CorruptData: a row is beyond the bound of its recipe, or no image can be decoded.
     """
-    rows = sample_rows(manifest, invalid)
-    recipe = buildings[0].planned.recipe
-    references: dict[str, list[npt.NDArray[np.float32]]] = {
-        b.planned.pack_id: [] for b in buildings
-    }
-    for row in rows:
-        image_CHW = apply(reader.decode_row(row), recipe.transform)
-        outputs = run(network, image_CHW[None])
-        for building in buildings:
-            tap = building.planned.recipe.tap
-            pooled = pool(outputs[tap.layer], tap.pool)
-            references[building.planned.pack_id].append(pooled[0].float().numpy().ravel())
+    rows = sample_rows(buildings, manifest)
+    own = _sampled(buildings, rows, reader, build(), check) if rows else {}
     return {
-        b.planned.pack_id: asdict(_compare(b, rows, np.stack(references[b.planned.pack_id])))
+        b.planned.pack_id: _with_inherited(b, own.get(b.planned.pack_id), relatives)
         for b in buildings
     }
 
 
-def sample_rows(manifest: Manifest, invalid: Sequence[int]) -> list[int]:
-    """Sixteen decodable rows, the same ones for the same dataset. Raises CorruptData if none."""
-    usable = sorted(set(range(len(manifest))) - set(invalid))
-    if not usable:
+def sample_rows(buildings: Sequence[Building], manifest: Manifest) -> list[int]:
+    """Sixteen decodable rows that were not copied into all packs, always the same ones.
+
+    Raises:
+        CorruptData: no image of the dataset can be decoded.
+    """
+    usable_N = np.ones(len(manifest), bool)
+    usable_N[buildings[0].invalid_rows()] = False
+    if not usable_N.any():
         raise CorruptData(
             "no image of the dataset can be decoded",
             value=manifest.row_id_N[0],
             remedy="check that the files are JPEG, PNG, PPM, BMP, WebP or GIF images",
         )
+    copied_N = np.logical_and.reduce([building.copied_N for building in buildings])
+    candidates = np.flatnonzero(usable_N & ~copied_N).tolist()
     draw = random.Random(manifest.dataset_id)  # noqa: S311 - a sample, not a secret
-    chosen = draw.sample(usable, min(SAMPLES, len(usable)))
-    return sorted(chosen)
+    return sorted(draw.sample(candidates, min(SAMPLES, len(candidates))))
 
 
-def _compare(
-    building: Building, rows: list[int], reference_RD: npt.NDArray[np.float32]
+def reference_rows(
+    rows: Sequence[int],
+    recipes: Sequence[Recipe],
+    reader: ImageReader,
+    network: nn.Module,
+    check: Callable[[], None],
+) -> list[npt.NDArray[np.float32]]:
+    """What eager float32 gives for these rows, one image at a time: [R, D] for each recipe."""
+    found: list[list[npt.NDArray[np.float32]]] = [[] for _ in recipes]
+    for row in rows:
+        check()
+        outputs = run(network, apply(reader.decode_row(row), recipes[0].transform)[None])
+        for recipe, values in zip(recipes, found, strict=True):
+            pooled = pool(outputs[recipe.tap.layer], recipe.tap.pool)
+            values.append(pooled[0].float().numpy().ravel())
+    return [np.stack(values) for values in found]
+
+
+def _sampled(
+    buildings: Sequence[Building],
+    rows: list[int],
+    reader: ImageReader,
+    network: nn.Module,
+    check: Callable[[], None],
+) -> dict[str, Certificate]:
+    recipes = [building.planned.recipe for building in buildings]
+    references = reference_rows(rows, recipes, reader, network, check)
+    return {
+        b.planned.pack_id: compare(
+            b.planned.pack_id,
+            b.planned.recipe.numerics,
+            rows,
+            b.writer.read_rows(np.array(rows)),
+            reference_RD,
+        )
+        for b, reference_RD in zip(buildings, references, strict=True)
+    }
+
+
+def _with_inherited(
+    building: Building, own: Certificate | None, relatives: Mapping[str, PackRow]
+) -> dict[str, Any]:
+    sources = building.sources_used()
+    found = [asdict(own)] if own else []
+    found += [relatives[pack_id].provenance["certificate"] for pack_id in sources]
+    return found[0] | {
+        "rows": own.rows if own else [],
+        "largest_error": max(one["largest_error"] for one in found),
+        "smallest_cosine": min(one["smallest_cosine"] for one in found),
+        "copied_from": list(sources),
+    }
+
+
+def compare(
+    pack_id: str,
+    numerics: Numerics,
+    rows: list[int],
+    stored: npt.NDArray[Any],
+    reference_RD: npt.NDArray[np.float32],
 ) -> Certificate:
-    stored_RD = building.writer.read_rows(rows)
-    stored_RD = stored_RD.reshape(len(rows), -1).astype(np.float32)
+    """How far stored rows [R, ...row] are from their references.
+
+    Raises:
+        CorruptData: farther than the bound.
+    """
+    stored_RD = stored.reshape(len(rows), -1).astype(np.float32)
     difference = np.abs(stored_RD - reference_RD).max(axis=1)
     scale = np.abs(reference_RD).max(axis=1)
     error = float((difference / np.maximum(scale, np.finfo(np.float32).tiny)).max())
     cosine = float(_cosines(stored_RD, reference_RD).min())
-    numerics = building.planned.recipe.numerics
     bound, measure, good = _bound(numerics, error, cosine)
     certificate = Certificate(rows, error, cosine, bound, measure)
     if not good:
         raise CorruptData(
-            f"pack {building.planned.pack_id} misses its bound: {measure} is "
+            f"pack {pack_id} misses its bound: {measure} is "
             f"{error if measure == 'largest_error' else cosine:.2e}, allowed is {bound:.2e}",
             value=asdict(certificate),
             remedy="report this: the worker's engine does not compute this network right",

@@ -5,12 +5,16 @@ Shapes: B the fixed batch, N images of one call (N ≤ B), C, H, W.
 
 from __future__ import annotations
 
+import logging
+import platform
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from worker.networks import run
+
+log = logging.getLogger("featurepack.worker")
 
 CPU_BATCH = 32
 CUDA_BATCH = 128
@@ -23,7 +27,11 @@ class Engine(Protocol):
     batch: int
 
     def run(self, images_NCHW: Tensor) -> dict[str, Tensor]:
-        """Float32 images on the CPU, at most ``batch``; layer name → output of N rows."""
+        """Float32 images on the CPU; layer name → output of N rows.
+
+        Raises:
+            torch.OutOfMemoryError: not even one image fits.
+        """
         ...
 
 
@@ -32,7 +40,8 @@ class EagerEngine:
 
     Every call runs the same batch shape, the last one padded with zeros: kernels choose their
     blocking by shape, so a row's bits must not depend on how many neighbours it happens to have.
-    The batch is a constant of the device and no setting, for the same reason.
+    The batch is a constant of the device and no setting, for the same reason; only where it does
+    not fit into the GPU's memory it is halved, for good.
     """
 
     name = "eager"
@@ -45,8 +54,23 @@ class EagerEngine:
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
     def run(self, images_NCHW: Tensor) -> dict[str, Tensor]:
+        while True:
+            try:
+                pieces = [self._run(piece) for piece in torch.split(images_NCHW, self.batch)]
+                if len(pieces) == 1:
+                    return pieces[0]
+                return {layer: torch.cat([p[layer] for p in pieces]) for layer in pieces[0]}
+            except torch.OutOfMemoryError:
+                if self.batch == 1:
+                    raise
+                self.batch //= 2
+                log.warning("the GPU's memory is full; batches of %d from here on", self.batch)
+            torch.cuda.empty_cache()  # outside of the except clause, which holds the tensors
+
+    @torch.inference_mode()
+    def _run(self, images_NCHW: Tensor) -> dict[str, Tensor]:
+        """At most ``batch`` images."""
         count = len(images_NCHW)
         batch_BCHW = images_NCHW.new_zeros((self.batch, *images_NCHW.shape[1:]))
         batch_BCHW[:count] = images_NCHW
@@ -62,9 +86,9 @@ class FastEngine(EagerEngine):
     name = "eager bfloat16"
 
     @torch.inference_mode()
-    def run(self, images_NCHW: Tensor) -> dict[str, Tensor]:
+    def _run(self, images_NCHW: Tensor) -> dict[str, Tensor]:
         with torch.autocast(self._device.type, torch.bfloat16):
-            return super().run(images_NCHW)
+            return super()._run(images_NCHW)
 
 
 class exact_float32:
@@ -92,3 +116,10 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(wanted)
+
+
+def device_name(device: torch.device) -> str:
+    """What computes, in words."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return f"cpu: {platform.processor() or platform.machine()}"

@@ -12,6 +12,7 @@ from cache.dataset import Manifest
 from cache.errors import CorruptData, InvalidRequest, NotFound, TooLarge, Unavailable
 from cache.identity import hash_file_bytes, hash_pixels
 from cache.store import Store
+from worker.faults import unreadable
 from worker.images import decode, pixels_to_rgb
 from worker.sources.folder import read_regular_file
 from worker.sources.source import Pixels
@@ -112,7 +113,7 @@ def _changed(what: str) -> CorruptData:
 
 
 def _unreadable(name: str, error: OSError) -> Unavailable:
-    return Unavailable(
+    return unreadable(error)(
         f"{name!r} cannot be read: {error.strerror}",
         value=name,
         remedy="check the disk and the worker's permissions, then try again",

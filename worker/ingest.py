@@ -23,9 +23,10 @@ import numpy as np
 
 from cache.atomic import publish
 from cache.dataset import UNLABELLED, ImageLocation, Manifest, Splits
-from cache.errors import CorruptData, InvalidRequest, NotFound, TooLarge, Unavailable
+from cache.errors import CorruptData, InvalidRequest, NotFound, TooLarge
 from cache.identity import DIGEST_BYTES, hash_file_bytes, hash_pixels
 from cache.store import Store
+from worker.faults import unreadable
 from worker.image_reader import ImageReader
 from worker.sources.layout import split_order
 from worker.sources.registry import open_source
@@ -63,7 +64,7 @@ def ingest(
         _save(manifest, store)
         return manifest
     except OSError as error:
-        raise Unavailable(
+        raise unreadable(error)(
             f"a file could not be read or written: {error}",
             value=str(error.filename),
             remedy="check the worker's disk and permissions, then register the dataset again",
@@ -148,7 +149,6 @@ def _spans(names: list[str], counts: list[int]) -> Splits:
 def _take(source: Source, blob: Path, limits: IngestLimits, progress: Progress) -> _Rows:
     """Read all images, hash them, and append them to ``blob`` unless they stay in place."""
     rows, written, told = _Rows(), 0, time.monotonic()
-    blob.parent.mkdir(parents=True, exist_ok=True)
     with blob.open("wb", buffering=_BUFFER_BYTES) as file:
         for image in source.images:
             data = rows.add(image)

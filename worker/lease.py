@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from cache.errors import LeaseLost, Unavailable
 from cache.jobs import Job
@@ -16,6 +16,13 @@ from cache.leases import Leases
 log = logging.getLogger("featurepack.worker")
 
 PROGRESS_SECONDS = 0.5
+SHARD_GRACE_SECONDS = 3.0
+LISTEN_SECONDS = 1.5
+"""The lease is prolonged at least this often, because that is how a wish to cancel is heard."""
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+
+Result = TypeVar("Result")
 
 
 class Cancelled(Exception):
@@ -44,6 +51,8 @@ class Lease:
         self._lost: LeaseLost | None = None
         self._good_until = time.monotonic() + lease_seconds
         self._told = 0.0
+        self._stopping_since = 0.0
+        self._ending = ""
         self._thread = threading.Thread(target=self._prolong, name="lease", daemon=True)
 
     def __enter__(self) -> Lease:
@@ -59,7 +68,12 @@ class Lease:
         self._ended.set()
         self._thread.join()
 
-    def check(self) -> None:
+    def check(self, *, between_shards: bool = False) -> None:
+        """Go on, or raise.
+
+        A worker that is asked to end may finish its shard, if that does not take long: then
+        only a check ``between_shards`` raises Stopping.
+        """
         if self._lost is not None:
             raise self._lost
         if time.monotonic() > self._good_until:
@@ -68,7 +82,10 @@ class Lease:
         if self.held and all(job.id in self.cancelled for job in self.held):
             raise Cancelled
         if self._stop.is_set():
-            raise Stopping
+            self._stopping_since = self._stopping_since or time.monotonic()
+            waited = time.monotonic() - self._stopping_since
+            if between_shards or waited >= SHARD_GRACE_SECONDS:
+                raise Stopping
 
     def progress(self, progress: dict[str, Any], *, now: bool = False) -> None:
         """Tell how far the work is; at most twice a second unless ``now``."""
@@ -82,22 +99,43 @@ class Lease:
         except Unavailable as error:
             log.warning("progress not told: %s", error.message)
 
-    def release(self, job: Job) -> None:
-        """The job has ended; stop prolonging its lease."""
+    def insist(self, do: Callable[[], Result]) -> Result:
+        """Do something that needs the database; while that is away, wait as the lease allows.
+
+        Raises:
+            LeaseLost: the database did not come back in time.
+            Cancelled, Stopping: as :meth:`check`.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return do()
+            except Unavailable as error:
+                self.check()
+                log.warning("waiting: %s", error.message)
+                self._stop.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def end(self, job: Job, do: Callable[[], None]) -> None:
+        """Do what ends a job, as :meth:`insist` does things; its lease is needed until then."""
+        self._ending = job.id
+        self.insist(do)
         self.held.remove(job)
 
     def _prolong(self) -> None:
-        while not self._ended.wait(self._seconds / 5):
-            began = time.monotonic()
+        usual = pause = min(self._seconds / 5, LISTEN_SECONDS)
+        while not self._ended.wait(pause):
+            began, pause = time.monotonic(), usual
             try:
                 for job in list(self.held):
                     if self._leases.heartbeat(job, self._seconds):
                         self.cancelled.add(job.id)
                 self._good_until = began + self._seconds
             except LeaseLost as error:
-                # A job that ended between the copy of the list and the heartbeat is no loss.
-                if error.value in {job.id for job in self.held}:
+                # A job that ends, or ended since the list was copied, is no loss.
+                if error.value in {job.id for job in self.held} - {self._ending}:
                     self._lost = error
                     return
             except Unavailable as error:
                 log.warning("lease not prolonged: %s", error.message)
+                pause = min(usual, LONGEST_PAUSE)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cache.errors import FeaturepackError, LeaseLost, Unavailable, from_dict
-from cache.jobs import Job
+from cache.jobs import Job, Jobs
 from worker.context import Context
+from worker.faults import as_failure, is_passing
 from worker.lease import Cancelled, Lease, Stopping
 from worker.tasks import EXTRACTION, QUICK, Task
+from worker.upkeep import keep_up
 
 log = logging.getLogger("featurepack.worker")
 
 HEARTBEAT_SECONDS = 5.0
+LONGEST_PAUSE = 5.0
 
 
 def step(context: Context, tasks: Mapping[str, Task]) -> bool:
-    """Claim what is due and do it; False when there is nothing to do."""
+    """Claim what is due and do it; False when there is nothing to do.
+
+    Raises:
+        Unavailable: the database or the store is away.
+    """
+    context.store.check()
     jobs = context.leases.claim(context.settings.name, list(tasks), context.settings.lease_seconds)
     if not jobs:
         return False
@@ -31,17 +38,26 @@ def step(context: Context, tasks: Mapping[str, Task]) -> bool:
             tasks[jobs[0].kind](context, jobs, lease)
     except LeaseLost as error:
         log.warning("%s", error.message)
-        return True  # its new owner needs the uploads
     except Stopping:
         _end(lease, context.leases.hand_back)
-        return True
     except Cancelled:
         _end(lease, context.leases.end_cancelled)
     except Exception as error:
-        failure = _as_failure(error)
-        _end(lease, lambda job: context.leases.fail(job, _with_names(failure, job)))
-    _clear_uploads(jobs)
+        failure = _failure(context, error)
+        end = context.leases.retry if is_passing(failure) else context.leases.fail
+        _end(lease, lambda job: end(job, _with_names(failure, job)))
+    _clear_uploads(context, jobs)
     return True
+
+
+def _failure(context: Context, error: Exception) -> FeaturepackError:
+    """What the job is to show. Whatever failed for want of the store passes when it is back."""
+    failure = as_failure(error)
+    try:
+        context.store.check()
+    except Unavailable as gone:
+        return gone
+    return failure
 
 
 def _end(lease: Lease, end: Callable[[Job], None]) -> None:
@@ -53,23 +69,13 @@ def _end(lease: Lease, end: Callable[[Job], None]) -> None:
             log.warning("%s", error.message)
 
 
-def _clear_uploads(jobs: list[Job]) -> None:
-    """The jobs have ended; what was uploaded for them has done its duty."""
+def _clear_uploads(context: Context, jobs: list[Job]) -> None:
+    """What was uploaded for a job has done its duty when the job has ended, and not before."""
     for job in jobs:
-        for upload in job.spec.get("uploads", ()):
-            Path(upload["path"]).unlink(missing_ok=True)
-
-
-def _as_failure(error: Exception) -> FeaturepackError:
-    if isinstance(error, FeaturepackError):
-        log.warning("failed: %s", error.message)
-        return error
-    log.exception("failed")
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return Unavailable("the disk is full", remedy="make space, then submit again")
-    return FeaturepackError(
-        f"{type(error).__name__}: {error}", remedy="report this; the worker's log has more"
-    )
+        uploads = job.spec.get("uploads", ())
+        if uploads and Jobs(context.database).get(job.id).is_final:
+            for upload in uploads:
+                Path(upload["path"]).unlink(missing_ok=True)
 
 
 def _with_names(failure: FeaturepackError, job: Job) -> FeaturepackError:
@@ -89,25 +95,37 @@ def run(context: Context) -> None:
         threading.Thread(target=_lane, args=(context, tasks), name=name)
         for name, tasks in (("extraction", EXTRACTION), ("quick", QUICK))
     ]
+    lanes.append(threading.Thread(target=keep_up, args=(context,), name="upkeep"))
     for lane in lanes:
         lane.start()
     while not context.stop.is_set():
         try:
-            context.catalogue.worker_seen(context.settings.name, str(context.device))
+            context.catalogue.worker_seen(
+                context.settings.name, str(context.device), context.machine
+            )
         except Unavailable as error:
             log.warning("%s", error.message)
         context.stop.wait(HEARTBEAT_SECONDS)
     for lane in lanes:
         lane.join()
-    context.catalogue.worker_gone(context.settings.name)
+    try:
+        context.catalogue.worker_gone(context.settings.name)
+    except Unavailable as error:
+        log.warning("%s", error.message)  # its silence will say the same
 
 
 def _lane(context: Context, tasks: Mapping[str, Task]) -> None:
+    """One step after the other. Where the queue itself fails, wait with growing pauses."""
+    pause = context.settings.poll_seconds
     while not context.stop.is_set():
         try:
-            busy = step(context, tasks)
+            if step(context, tasks):
+                continue
+            pause = context.settings.poll_seconds
         except Unavailable as error:
             log.warning("%s", error.message)
-            busy = False
-        if not busy:
-            context.stop.wait(context.settings.poll_seconds)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        except Exception:
+            log.exception("a step ended unexpectedly; the lane goes on")
+            pause = min(2 * pause, LONGEST_PAUSE)
+        context.stop.wait(pause)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -30,52 +30,41 @@ AHEAD = 3
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows ``start`` and following, ready for the network; undecodable ones are zero."""
+    """Rows ready for the network; undecodable ones are zero."""
 
-    start: int
+    row_N: npt.NDArray[np.int64]
     images_NCHW: Tensor
     valid_N: npt.NDArray[np.bool_]
     broken: dict[int, FeaturepackError]
     decode_seconds: float
 
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.valid_N)
-
 
 def batches(
     reader: ImageReader,
     transform: Transform,
-    spans: Iterable[tuple[int, int]],
+    rows: npt.NDArray[np.int64],
     *,
     size: int,
     threads: int,
 ) -> Iterator[Batch]:
-    """Batches of at most ``size`` rows over ``spans`` (start, stop), in order.
-
-    A batch never crosses the end of a span.
+    """Batches of ``size`` of these rows, in order; the last one may be smaller.
 
     Raises:
         CorruptData: an image's bytes are not those that were registered.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    waiting: deque[tuple[int, list[Future[_Decoded]]]] = deque()
+    waiting: deque[tuple[npt.NDArray[np.int64], list[Future[_Decoded]]]] = deque()
     try:
-        for start, stop in _cut(spans, size):
-            rows = range(start, stop)
-            waiting.append((start, [pool.submit(_decode, reader, transform, r) for r in rows]))
+        for start in range(0, len(rows), size):
+            row_N = rows[start : start + size]
+            decoding = [pool.submit(_decode, reader, transform, int(row)) for row in row_N]
+            waiting.append((row_N, decoding))
             if len(waiting) >= AHEAD:
                 yield _collect(*waiting.popleft(), transform.output_HW)
         while waiting:
             yield _collect(*waiting.popleft(), transform.output_HW)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cut(spans: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
-    for start, stop in spans:
-        for first in range(start, stop, size):
-            yield first, min(first + size, stop)
 
 
 _Decoded = tuple[Tensor | FeaturepackError, float]
@@ -94,15 +83,18 @@ def _decode(reader: ImageReader, transform: Transform, row: int) -> _Decoded:
     return image, time.perf_counter() - began
 
 
-def _collect(start: int, futures: list[Future[_Decoded]], output_HW: tuple[int, int]) -> Batch:
+def _collect(
+    row_N: npt.NDArray[np.int64], futures: list[Future[_Decoded]], output_HW: tuple[int, int]
+) -> Batch:
     decoded = [future.result() for future in futures]
-    broken = {start + i: d for i, (d, _) in enumerate(decoded) if isinstance(d, FeaturepackError)}
+    results = zip(row_N.tolist(), (result for result, _ in decoded), strict=True)
+    broken = {row: result for row, result in results if isinstance(result, FeaturepackError)}
     zero = torch.zeros(3, *output_HW)
     rows = [image if isinstance(image, Tensor) else zero for image, _ in decoded]
     return Batch(
-        start=start,
+        row_N=row_N,
         images_NCHW=torch.stack(rows),
-        valid_N=np.array([start + i not in broken for i in range(len(decoded))]),
+        valid_N=np.array([isinstance(image, Tensor) for image, _ in decoded]),
         broken=broken,
         decode_seconds=sum(seconds for _, seconds in decoded),
     )

@@ -6,26 +6,27 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import torch
-
 from worker.context import Context
-from worker.engine import Engine
+from worker.engine import Engine, device_name
 from worker.tally import Tally
 
 PACKAGES = ("featurepack", "torch", "torchvision", "pillow", "numpy", "h5py")
 
 
-def provenance(context: Context, engine: Engine, tally: Tally) -> dict[str, Any]:
-    """Facts about the run that made a pack; none of them takes part in its identity."""
+def provenance(context: Context, engine: Engine | None, tally: Tally) -> dict[str, Any]:
+    """Facts about the run that made a pack; none of them takes part in its identity.
+
+    ``engine`` is None where no row had to be computed.
+    """
     return {
         "versions": {"python": platform.python_version()} | _versions(),
-        "device": _device_name(context.device),
-        "engine": engine.name,
-        "batch": engine.batch,
+        "device": device_name(context.device),
+        "machine": context.machine,
+        "engine": engine.name if engine else None,
+        "batch": engine.batch if engine else None,
         "threads": context.settings.threads,
         "worker": context.settings.name,
-        "rows_computed": tally.computed,
-        "images_per_second": round(tally.rate, 2),
+        "images_per_second": round(tally.rate, 2) if tally.computed else None,
     } | tally.timers()
 
 
@@ -37,9 +38,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"cuda: {torch.cuda.get_device_name(device)}"
-    return f"cpu: {platform.processor() or platform.machine()}"

@@ -17,7 +17,9 @@ class WorkerSettings:
     """Everything a worker can be told.
 
     ``device`` is ``cpu``, ``cuda`` or ``cuda:<n>``. ``lease_seconds`` is how long a job stays with
-    a worker that is not heard of. ``poll_seconds`` is the pause between looks for work.
+    a worker that is not heard of. ``poll_seconds`` is the pause between looks for work. Beyond
+    ``max_pack_bytes`` the least recently used packs go. ``keep_seconds`` is how long unfinished
+    work that no job belongs to is kept.
     """
 
     store: Store
@@ -27,6 +29,8 @@ class WorkerSettings:
     threads: int = 1
     lease_seconds: float = 30.0
     poll_seconds: float = 0.2
+    max_pack_bytes: int | None = None
+    keep_seconds: float = 86400.0
     name: str = "worker"
 
     @classmethod
@@ -43,16 +47,30 @@ class WorkerSettings:
             device=env.get("FEATUREPACK_DEVICE") or "auto",
             threads=int(_number(env, "FEATUREPACK_THREADS", len(os.sched_getaffinity(0)))),
             lease_seconds=_number(env, "FEATUREPACK_LEASE_SECONDS", 30.0),
+            max_pack_bytes=_whole_number(env, "FEATUREPACK_MAX_PACK_BYTES"),
+            keep_seconds=_number(env, "FEATUREPACK_KEEP_SECONDS", 86400.0, allow_zero=True),
             name=env.get("FEATUREPACK_WORKER") or f"{socket.gethostname()}-{os.getpid()}",
         )
 
 
-def _number(env: Mapping[str, str], name: str, default: float) -> float:
+def _whole_number(env: Mapping[str, str], name: str) -> int | None:
+    text = env.get(name, "")
+    if text and not text.isdecimal():
+        raise InvalidRequest(
+            f"{name} is {text!r}", value=text, remedy="give a whole number of bytes"
+        )
+    return int(text) if text else None
+
+
+def _number(
+    env: Mapping[str, str], name: str, default: float, *, allow_zero: bool = False
+) -> float:
     text = env.get(name, "")
     try:
         value = float(text) if text else float(default)
     except ValueError as error:
         raise InvalidRequest(f"{name} is {text!r}", value=text, remedy="give a number") from error
-    if value <= 0:
-        raise InvalidRequest(f"{name} is {text!r}", value=text, remedy="give a number above 0")
+    if not (value >= 0 if allow_zero else value > 0):
+        least = "a number from 0 on" if allow_zero else "a number above 0"
+        raise InvalidRequest(f"{name} is {text!r}", value=text, remedy=f"give {least}")
     return value

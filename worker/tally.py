@@ -15,19 +15,31 @@ from worker.pipeline import Batch
 class Tally:
     """Counts of rows, and seconds by what they went into.
 
-    ``computed`` and ``invalid`` are of this attempt; ``rows_done`` counts what an earlier one left.
-    ``decode`` is the sum over decoding threads; ``compute`` and ``write`` are of the one thread
-    that does both.
+    ``rows_copied`` and ``rows_computed_before`` count what earlier attempts left, too;
+    ``computed`` and ``invalid`` are of this attempt. ``decode`` is the sum over decoding threads;
+    ``compute`` and ``write`` are of the one thread that does both.
     """
 
     rows_total: int
-    rows_done: int = 0
+    rows_copied: int = 0
+    rows_computed_before: int = 0
+    to_compute: int = 0
     computed: int = 0
     invalid: int = 0
     decode: float = 0.0
     compute: float = 0.0
     write: float = 0.0
     began: float = field(default_factory=time.perf_counter)
+
+    def resume(self, rows_copied: int, rows_computed: int) -> None:
+        """An earlier attempt left so many rows."""
+        self.rows_copied, self.rows_computed_before = rows_copied, rows_computed
+
+    def begin(self, to_compute: int) -> None:
+        """Whatever could be copied is; so many rows are left, and time is measured from here."""
+        self.to_compute = to_compute
+        self.rows_copied = max(0, self.rows_total - self.rows_computed_before - to_compute)
+        self.began = time.perf_counter()
 
     @property
     def seconds(self) -> float:
@@ -46,17 +58,19 @@ class Tally:
 
     def add(self, batch: Batch) -> None:
         """A batch is computed and written."""
-        self.rows_done += len(batch.valid_N)
         self.computed += len(batch.valid_N)
         self.invalid += len(batch.broken)
         self.decode += batch.decode_seconds
 
-    def progress(self) -> dict[str, Any]:
-        left = self.rows_total - self.rows_done
+    def progress(self, phase: str) -> dict[str, Any]:
+        computed = self.rows_computed_before + self.computed
+        left = self.to_compute - self.computed
         return {
-            "phase": "extracting",
+            "phase": phase,
             "rows_total": self.rows_total,
-            "rows_done": self.rows_done,
+            "rows_done": self.rows_copied + computed,
+            "rows_copied": self.rows_copied,
+            "rows_computed": computed,
             "rows_invalid": self.invalid,
             "images_per_second": round(self.rate, 1),
             "seconds_left": round(left / self.rate, 1) if self.computed else None,

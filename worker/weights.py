@@ -19,10 +19,11 @@ from urllib.request import urlopen
 import torch
 
 from cache.atomic import replacing
-from cache.errors import CorruptData, InvalidRequest, NotFound, Unavailable
+from cache.errors import CorruptData, InvalidRequest, NotFound, Unreachable
 from cache.identity import sha256_file
 from cache.networks import NetworkInfo, WeightsInfo
 from cache.store import Store
+from worker.faults import unreadable
 
 DOWNLOAD_TIMEOUT_S = 30.0
 """How long a download may stand still."""
@@ -65,7 +66,7 @@ def locate(
         InvalidRequest: the identity is none, or ``random``, which has no file.
         NotFound: the network has no such official file, or no file has this hash.
         CorruptData: the file that was found or downloaded is not what its name says.
-        Unavailable: the file is nowhere here and cannot be downloaded.
+        Unreachable: the file is nowhere here and cannot be downloaded.
     """
     source, rest = parse_identity(identity)
     if source == "torchvision":
@@ -107,7 +108,8 @@ def _official(
     places = f"{weights_dir or 'the weights folder (FEATUREPACK_WEIGHTS_DIR)'} or {hub.parent}"
     remedy = f"download {weights.url} elsewhere and put {weights.file} into {places}"
     if not allow_download:
-        raise Unavailable(f"{weights.file} is not here", value=weights.file, remedy=remedy)
+        raise Unreachable(f"{weights.file} is not here", value=weights.file, remedy=remedy)
+    hub.parent.mkdir(parents=True, exist_ok=True)
     try:  # S310: the address is the catalogue's own, never a user's
         with urlopen(weights.url, timeout=DOWNLOAD_TIMEOUT_S) as reply, replacing(hub) as beside:  # noqa: S310
             with beside.open("wb") as file:
@@ -117,7 +119,8 @@ def _official(
             _checked(beside, weights.hash_prefix, name=f"{weights.file} from {weights.url}")
     except (OSError, HTTPException) as error:
         message = f"{weights.file} is not here and cannot be downloaded: {error}"
-        raise Unavailable(message, value=weights.file, remedy=remedy) from error
+        failure = unreadable(error) if isinstance(error, OSError) else Unreachable
+        raise failure(message, value=weights.file, remedy=remedy) from error
     return hub
 
 

@@ -27,9 +27,9 @@ def take_checkpoint(context: Context, job: Job, lease: Lease) -> None:
     path = Path(upload["path"])
     info = catalogue_of_networks.get(job.spec["network"])
     suffix = ".safetensors" if upload["name"].endswith(".safetensors") else ".pth"
-    named = path.with_suffix(suffix)
-    if path.exists():
-        path.rename(named)
+    named = path.with_suffix(suffix)  # the upload itself stays, for another attempt
+    named.unlink(missing_ok=True)
+    named.hardlink_to(path)
     try:
         state = load_state_dict(named, upload["name"])
         check_checkpoint(info.name, state)

@@ -9,6 +9,7 @@ Shapes: N rows, D values in a row.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ def import_pack(context: Context, job: Job, lease: Lease) -> None:
     recipe_id = blake2b_hex(canonical_json(recipe))
     new_id = pack_id(recipe_id, manifest.dataset_id)
     dataset = {"name": spec["dataset"], "version": None, "view": None}
-    path = context.store.building(new_id)
-    path.unlink(missing_ok=True)
+    path = context.store.building(new_id) / f"{job.id}.h5"
     try:
+        path.parent.mkdir(exist_ok=True)
         create(
             path,
             manifest,
@@ -64,8 +65,8 @@ def import_pack(context: Context, job: Job, lease: Lease) -> None:
             dtype="float32",
         )
         with PackWriter(path) as writer:
-            writer.write(0, features_ND, np.ones(len(labels_N), bool))
-            hashes = [writer.finish_shard(shard) for shard in range(writer.layout.shards)]
+            writer.write(np.arange(len(labels_N)), features_ND, np.ones(len(labels_N), bool))
+            hashes = [writer.hash_shard(shard) for shard in range(writer.layout.shards)]
         facts: dict[str, Any] = {"imported": [upload["name"] for upload in spec["uploads"]]}
         seal(path, hashes, facts)
         row = PackRow(
@@ -87,9 +88,11 @@ def import_pack(context: Context, job: Job, lease: Lease) -> None:
             invalid_rows=[],
             provenance=facts,
         )
-        publish_pack(context.leases, context.catalogue, context.store, job, row)
+        publish_pack(context.leases, context.catalogue, context.store, job, row, path)
     finally:
         path.unlink(missing_ok=True)
+        with suppress(OSError):  # another import of the same files is in it
+            path.parent.rmdir()
 
 
 def _read(path: Path, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

@@ -5,6 +5,7 @@ Shapes: N images, D values in a row, K classes.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,7 @@ def predict(context: Context, job: Job, lease: Lease) -> None:
         )
     recipe = Recipe.from_dict(row.recipe)
     network = context.build_network(recipe, [recipe.tap.layer])
-    with np.load(context.store.head(head.head_id), allow_pickle=False) as saved:
-        weight_DK, bias_K = saved["weight"], saved["bias"]
+    weight_DK, bias_K = _load(context, head.head_id)
     answers = []
     for upload in job.spec["uploads"]:
         lease.check()
@@ -56,6 +56,22 @@ def predict(context: Context, job: Job, lease: Lease) -> None:
             }
         )
     context.leases.finish(job, lambda _: {"predictions": answers})
+
+
+def _load(context: Context, head_id: str) -> tuple[Any, Any]:
+    """Weights [D, K] and bias [K]. A head whose file is damaged is forgotten: train it again."""
+    try:
+        with context.store.head(head_id).open("rb") as file:  # np.load would not close a bad one
+            saved = np.load(file, allow_pickle=False)
+            return saved["weight"], saved["bias"]
+    except (FileNotFoundError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
+        context.store.check()
+        context.catalogue.forget_head(head_id)
+        raise CorruptData(
+            f"the file of head {head_id} is damaged or gone",
+            value=head_id,
+            remedy="train the head again; nothing else is lost",
+        ) from error
 
 
 def _features(upload: dict[str, str], recipe: Recipe, network: torch.nn.Module) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cache.errors import InvalidRequest, TooLarge, Unavailable
 from cache.store import Store
+from worker.faults import unreadable
 from worker.sources.layout import is_hidden, is_image, place_all
 from worker.sources.source import Images, IngestLimits, Place, Source, SourceImage
 
@@ -130,7 +131,7 @@ def _not_regular(name: str) -> InvalidRequest:
 
 
 def _unreadable(name: str, error: OSError) -> Unavailable:
-    return Unavailable(
+    return unreadable(error)(
         f"{name!r} cannot be read: {error.strerror}",
         value=name,
         remedy="check that the worker may read it and that it is still there, then try again",

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from torchvision import datasets
 
-from cache.errors import NotFound, TooLarge, Unavailable
+from cache.errors import NotFound, TooLarge, Unreachable
 from cache.hdf5_arrays import open_hdf5_arrays
 from cache.store import Store
 from worker.sources.array_values import InMemory
@@ -99,7 +99,7 @@ def open_torchvision(name: str, store: Store, limits: IngestLimits) -> Source:
 
     Raises:
         NotFound: no set has this name.
-        Unavailable: it is not there and cannot be downloaded, or a file of it is missing.
+        Unreachable: it is not there and cannot be downloaded, or a file of it is missing.
         TooLarge: an image or the set is beyond the limits.
     """
     known = SETS.get(name)
@@ -145,7 +145,7 @@ def _open_or_download(name: str, known: TorchvisionSet, final: Path) -> dict[str
         os.replace(beside, final)
         return _open(known, final, download=False)
     except Exception as error:
-        raise Unavailable(
+        raise Unreachable(
             f"the set {name!r} is not here ({missing}) and its download failed: {error}",
             value=name,
             remedy=f"try again later; or put its files into {final}, laid out as "
@@ -201,7 +201,7 @@ def _read_files(
             try:
                 data = Path(path).read_bytes()
             except OSError as error:
-                raise Unavailable(
+                raise Unreachable(
                     f"the set {name!r} lacks the file {path}: {error.strerror}",
                     value=path,
                     remedy=f"put the file there, or remove {root} to have the set downloaded again",

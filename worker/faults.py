@@ -1,0 +1,80 @@
+"""Which faults pass by themselves, and which stay however often a job is tried.
+
+Passing: the database or a disk does not answer, a disk or a memory is full. Lasting: all else, a
+download that fails included, because a machine without a way out has none in a minute either.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+from typing import Final
+
+import torch
+
+from cache.errors import FeaturepackError, Unavailable, Unreachable
+
+log = logging.getLogger("featurepack.worker")
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+PASSING: Final = (
+    *FULL,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EAGAIN,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOLCK,
+)
+
+
+def is_passing(error: FeaturepackError) -> bool:
+    return isinstance(error, Unavailable) and not isinstance(error, Unreachable)
+
+
+def unreadable(error: OSError) -> type[Unavailable]:
+    """Which class a file that cannot be read is reported as."""
+    return Unavailable if errno_of(error) in PASSING else Unreachable
+
+
+def errno_of(error: OSError) -> int | None:
+    """The system's error number; h5py says it in the message only."""
+    if error.errno is not None:
+        return error.errno
+    found = re.search(r"errno = (\d+)", str(error))
+    return int(found[1]) if found else None
+
+
+def as_failure(error: Exception) -> FeaturepackError:
+    """Any exception of a task as the error that its job is to show."""
+    if isinstance(error, FeaturepackError):
+        log.warning("failed: %s", error.message)
+        return error
+    if isinstance(error, OSError) and errno_of(error) in FULL:
+        log.warning("failed: %s", error)
+        return Unavailable(
+            f"the disk is full: {error}",
+            value=str(error.filename or ""),
+            remedy="make space; the job goes on by itself",
+        )
+    if isinstance(error, OSError) and errno_of(error) in PASSING:
+        log.warning("failed: %s", error)
+        return Unavailable(
+            f"the system could not do it: {error}",
+            value=str(error.filename or ""),
+            remedy="look at the worker's disk; the job is tried again by itself",
+        )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        log.warning("failed: %s", error)
+        return Unavailable(
+            f"the memory is full: {error}",
+            value=type(error).__name__,
+            remedy="end what else uses it; the job is tried again by itself",
+        )
+    log.error("failed", exc_info=error)
+    return FeaturepackError(
+        f"{type(error).__name__}: {error}", remedy="report this; the worker's log has more"
+    )
