@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -14,23 +15,37 @@ from cache.errors import CorruptData
 
 FORMAT_VERSION = 1
 
+UNREADABLE = "?"
+"""What :func:`blob_of` answers for a manifest that cannot be read: any blob may be its own."""
+
 
 def save_manifest(path: Path, manifest: Manifest) -> None:
-    """Write ``manifest`` so that ``path`` is either the whole file or not there."""
+    """Write ``manifest`` so that ``path`` is either the whole file or not there.
+
+    HDF5 makes the file in memory: it cannot close one well that a full disk has cut short.
+    """
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+        _fill(file, manifest)
+        file.flush()
+        image = file.id.get_file_image()
+    with replacing(path) as beside:
+        beside.write_bytes(image)
+
+
+def _fill(file: h5py.File, manifest: Manifest) -> None:
     location = manifest.location
-    with replacing(path) as beside, h5py.File(beside, "w") as file:
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["dataset_id"] = manifest.dataset_id
-        file.attrs["classes"] = json.dumps(manifest.classes, ensure_ascii=False)
-        file.attrs["splits"] = json.dumps(manifest.splits, ensure_ascii=False)
-        file.attrs["location"] = json.dumps(
-            {"kind": location.kind, "path": location.path, "pixels_HWC": location.pixels_HWC}
-        )
-        file["label"] = manifest.label_N.astype("<i8")
-        file["hash"] = manifest.hash_NH
-        file["start"] = manifest.start_N.astype("<i8")
-        file["size"] = manifest.size_N.astype("<i8")
-        file.create_dataset("row_id", data=manifest.row_id_N, dtype=h5py.string_dtype())
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["dataset_id"] = manifest.dataset_id
+    file.attrs["classes"] = json.dumps(manifest.classes, ensure_ascii=False)
+    file.attrs["splits"] = json.dumps(manifest.splits, ensure_ascii=False)
+    file.attrs["location"] = json.dumps(
+        {"kind": location.kind, "path": location.path, "pixels_HWC": location.pixels_HWC}
+    )
+    file["label"] = manifest.label_N.astype("<i8")
+    file["hash"] = manifest.hash_NH
+    file["start"] = manifest.start_N.astype("<i8")
+    file["size"] = manifest.size_N.astype("<i8")
+    file.create_dataset("row_id", data=manifest.row_id_N, dtype=h5py.string_dtype())
 
 
 def load_manifest(path: Path) -> Manifest:
@@ -41,7 +56,7 @@ def load_manifest(path: Path) -> Manifest:
         CorruptData: the file is not a manifest, or its rows do not give its id.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             location = json.loads(file.attrs["location"])
             pixels = location["pixels_HWC"]
             manifest = Manifest(
@@ -72,3 +87,24 @@ def load_manifest(path: Path) -> Manifest:
             remedy="register the dataset again",
         )
     return manifest
+
+
+def blob_of(path: Path) -> str | None:
+    """The name of the blob that holds a manifest's images; None where no blob does."""
+    try:
+        return _blob_of(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
+
+
+@functools.lru_cache(maxsize=1 << 18)
+def _blob_of(path: Path, _mtime_ns: int) -> str | None:
+    """Remembered while the manifest stays the same: a store may have many."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            location = json.loads(file.attrs["location"])
+            return Path(location["path"]).name if location["kind"] == "blob" else None
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, ValueError):
+        return UNREADABLE
