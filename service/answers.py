@@ -121,7 +121,11 @@ class CheckpointAnswer(BaseModel):
 
 
 class PackAnswer(BaseModel):
-    """A cached pack. ``splits`` maps a name to its first row and the row after its last."""
+    """A cached pack. ``splits`` maps a name to its first row and the row after its last.
+
+    A pinned pack is never evicted. One with a ``problem`` was found damaged: its rows are not
+    served, and the next submission of its pair builds it anew.
+    """
 
     object: Literal["pack"] = "pack"
     pack_id: str
@@ -144,11 +148,31 @@ class PackAnswer(BaseModel):
     created: datetime | None
     last_used: datetime | None
     hits: int
+    pinned: bool
+    problem: dict[str, Any] | None
 
     @classmethod
     def of(cls, row: PackRow) -> PackAnswer:
         times = {"created": _time(row.created), "last_used": _time(row.last_used)}
         return cls(**(vars(row) | times))
+
+
+class AttemptAnswer(BaseModel):
+    """What became of one attempt at a job."""
+
+    attempt: int
+    worker: str
+    began: datetime | None
+    ended: datetime | None
+    outcome: Literal[
+        "running", "succeeded", "failed", "cancelled", "retrying", "handed back", "lost"
+    ]
+    error: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, attempt: dict[str, Any]) -> AttemptAnswer:
+        times = {name: _time(attempt[name]) for name in ("began", "ended")}
+        return cls(**(attempt | times))
 
 
 class JobAnswer(BaseModel):
@@ -160,7 +184,10 @@ class JobAnswer(BaseModel):
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     pack_id: str | None
     priority: int
+    submitters: list[str] = Field(description="who wants it; it is cancelled when none is left")
     attempt: int
+    attempts: list[AttemptAnswer]
+    next_try: datetime | None = Field(description="when it goes on after a passing fault")
     worker: str | None
     cancelling: bool
     progress: dict[str, Any]
@@ -172,9 +199,15 @@ class JobAnswer(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> JobAnswer:
-        names = cls.model_fields.keys() - {"object", "pack_id", "created", "started", "finished"}
+        names = ("id", "kind", "state", "priority", "attempt", "worker", "cancelling")
         return cls(
             pack_id=job.spec.get("pack_id"),
+            submitters=list(job.submitters),
+            attempts=[AttemptAnswer.of(attempt) for attempt in job.attempts],
+            next_try=_time(job.next_try),
+            progress=job.progress,
+            result=job.result,
+            error=job.error,
             created=_time(job.created),
             started=_time(job.started),
             finished=_time(job.finished),
@@ -189,7 +222,12 @@ class Submissions(BaseModel):
 
 
 class EstimateAnswer(BaseModel):
-    """What a submission would cost; ``seconds`` is null before anything was measured."""
+    """What a submission would cost.
+
+    ``rows_cached`` need not be computed: other packs have them, or they repeat others of the
+    dataset. ``seconds`` follow from the rate that was measured last, on a machine with a live
+    worker if there is one; null before this network was measured.
+    """
 
     pack_id: str
     cached: bool
@@ -199,6 +237,8 @@ class EstimateAnswer(BaseModel):
     row_shape: list[int] | None
     bytes: int | None
     seconds: float | None
+    images_per_second: float | None
+    measured_on: str | None
 
 
 class HeadAnswer(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -113,8 +114,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> ProblemResponse:
-        if isinstance(error.__cause__, FeaturepackError):  # raised while a body was read
-            return problem(error.__cause__, request)
+        cause = error.__cause__  # what was raised while a body was read
+        if isinstance(cause, OSError) and _is_disk_full(cause):
+            return problem(_disk_full(cause), request)
+        if isinstance(cause, FeaturepackError):
+            return problem(cause, request)
         document = {
             "type": "about:blank",
             "title": error.detail,
@@ -130,11 +134,38 @@ def install(app: FastAPI) -> None:
     async def gone(request: Request, _error: ClientDisconnect) -> Response:
         return Response(status_code=400)  # nobody reads it
 
+    @app.exception_handler(OSError)
+    async def system(request: Request, error: OSError) -> ProblemResponse:
+        if _is_disk_full(error):
+            return problem(_disk_full(error), request)
+        try:
+            request.app.state.featurepack.store.check()
+        except errors.Unavailable as gone:
+            return problem(gone, request)
+        return _unexpected(request, error)
+
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> ProblemResponse:
-        log.error("unexpected", exc_info=error)
-        remedy = "report this; the service's log has more"
-        return problem(FeaturepackError("something went wrong", remedy=remedy), request)
+        return _unexpected(request, error)
+
+
+def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+    log.error("unexpected", exc_info=error)
+    remedy = "report this; the service's log has more"
+    return problem(FeaturepackError("something went wrong", remedy=remedy), request)
+
+
+def _is_disk_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _disk_full(error: OSError) -> errors.Unavailable:
+    return errors.Unavailable(
+        "the disk is full",
+        value=error.strerror,
+        remedy="free space on the store's disk (DELETE /v1/packs/{id} frees a pack's), then try "
+        "again",
+    )
 
 
 async def validated(request: Request, model: type[Model]) -> Model:

@@ -124,6 +124,12 @@ class JobRequest(Request):
     view: ViewRequest = ViewRequest()
     on_error: Literal["mask", "fail"] = "mask"
     priority: int = Field(0, ge=-100, le=100)
+    submitter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="who asks; a name counts once per job, each request without one for itself",
+    )
 
 
 class BuiltinSource(Request):

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from threading import Lock
+from dataclasses import dataclass
+from threading import Lock, Timer
 
 from cache.catalogue import Catalogue
-from cache.errors import NotFound
-from cache.pack import Pack, open_pack
+from cache.pack import Pack
+from cache.publish import open_sound_pack
 from cache.rows import PackRow
 from cache.store import Store
 
 OPEN_PACKS = 64
-TOUCH_SECONDS = 60.0
+TOUCH_SECONDS = 5.0
 """``last_used`` is written at most this often per pack: a note for eviction, not a log."""
+
+IDLE_SECONDS = 30.0
+"""A pack that was not asked for so long is closed: open, it would fill the disk once evicted."""
+
+
+@dataclass
+class _Open:
+    etag: str
+    pack: Pack
+    taken: float
 
 
 class PackShelf:
@@ -23,43 +34,50 @@ class PackShelf:
     def __init__(self, catalogue: Catalogue, store: Store) -> None:
         self._catalogue = catalogue
         self._store = store
-        self._open: OrderedDict[str, tuple[str, Pack]] = OrderedDict()
+        self._open: OrderedDict[str, _Open] = OrderedDict()
         self._touched: dict[str, float] = {}
         self._lock = Lock()
+        self._closing: Timer | None = None
 
     def take(self, pack_id: str) -> tuple[PackRow, Pack]:
         """The catalogue's row and the open file.
 
         Raises:
             NotFound: no such pack.
-            CorruptData: the file is not a readable pack.
+            Conflict: it is quarantined, perhaps because its file proved to be damaged or gone.
         """
-        row = self._catalogue.find_pack(pack_id)
+        row = self._catalogue.find_sound_pack(pack_id)
+        self._touch(pack_id)  # before it is opened, so that it is not evicted meanwhile
         with self._lock:
-            etag, pack = self._open.get(pack_id, ("", None))
-            if pack is not None and etag == row.etag:
-                self._open.move_to_end(pack_id)
-            else:
-                pack = self._read(pack_id)
-                self._open[pack_id] = (row.etag, pack)
-                while len(self._open) > OPEN_PACKS:
-                    self._open.popitem(last=False)
-        self._touch(pack_id)
-        return row, pack
+            known = self._open.get(pack_id)
+            if known is None or known.etag != row.etag:
+                row, pack = open_sound_pack(self._catalogue, self._store, row)
+                known = self._open[pack_id] = _Open(row.etag, pack, 0.0)
+            known.taken = time.monotonic()
+            self._open.move_to_end(pack_id)
+            while len(self._open) > OPEN_PACKS:
+                self._open.popitem(last=False)
+            self._close_later()
+        return row, known.pack
 
     def forget(self, pack_id: str) -> None:
         with self._lock:
             self._open.pop(pack_id, None)
 
-    def _read(self, pack_id: str) -> Pack:
-        try:
-            return open_pack(self._store.pack(pack_id))
-        except FileNotFoundError as error:
-            raise NotFound(
-                f"the file of pack {pack_id!r} is gone",
-                value=pack_id,
-                remedy=f"DELETE /v1/packs/{pack_id}, then submit the pair again",
-            ) from error
+    def close_idle(self, idle_seconds: float = IDLE_SECONDS) -> None:
+        """Close packs that nobody asked for lately; whoever still reads one may finish."""
+        with self._lock:
+            self._closing = None
+            until = time.monotonic() - idle_seconds
+            while self._open and next(iter(self._open.values())).taken <= until:
+                self._open.popitem(last=False)
+            self._close_later()
+
+    def _close_later(self) -> None:
+        if self._open and self._closing is None:
+            self._closing = Timer(IDLE_SECONDS, self.close_idle)
+            self._closing.daemon = True
+            self._closing.start()
 
     def _touch(self, pack_id: str) -> None:
         now = time.monotonic()

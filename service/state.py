@@ -7,9 +7,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from cache.binding import bind_store
 from cache.catalogue import Catalogue
-from cache.database import Database
+from cache.database import START_SECONDS, Database
 from cache.jobs import Jobs
+from cache.leases import Leases
+from cache.rates import Rates
 from cache.store import Store
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
@@ -21,6 +24,8 @@ class State:
     settings: ServiceSettings
     database: Database
     jobs: Jobs
+    leases: Leases
+    rates: Rates
     catalogue: Catalogue
     shelf: PackShelf
     views: Views
@@ -31,15 +36,23 @@ class State:
 
 
 def open_state(settings: ServiceSettings) -> State:
-    """Create the store's folders and bring the database to its newest form."""
+    """Create the store's folders and bring the database to its newest form.
+
+    Raises:
+        Conflict: the database belongs to another store.
+    """
     database = Database(settings.database_url)
     settings.store.create()
+    database.wait(START_SECONDS)
     database.migrate()
+    bind_store(database, settings.store)
     catalogue = Catalogue(database)
     return State(
         settings=settings,
         database=database,
         jobs=Jobs(database),
+        leases=Leases(database),
+        rates=Rates(database),
         catalogue=catalogue,
         shelf=PackShelf(catalogue, settings.store),
         views=Views(settings.store),

@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cache.errors import InvalidRequest, TooLarge
+from cache.locks import writing_in
 from cache.store import Store
 
 Upload = dict[str, str]
@@ -24,19 +25,20 @@ PIECE_BYTES = 4 << 20
 def saved(store: Store, files: Sequence[UploadFile]) -> Iterator[list[Upload]]:
     """The files, kept for a job; removed again if the block that submits it fails."""
     kept: list[Upload] = []
-    try:
-        for file in files:
-            path = store.new_incoming()
-            kept.append({"path": str(path), "name": _name(file)})
-            with path.open("xb") as target:
-                shutil.copyfileobj(file.file, target, PIECE_BYTES)
-                target.flush()
-                os.fsync(target.fileno())
-        yield kept
-    except BaseException:
-        for upload in kept:
-            store.incoming(upload["path"]).unlink(missing_ok=True)
-        raise
+    with writing_in(store.new_incoming().parent):  # no sweep until their job is there
+        try:
+            for file in files:
+                path = store.new_incoming()
+                kept.append({"path": str(path), "name": _name(file)})
+                with path.open("xb") as target:
+                    shutil.copyfileobj(file.file, target, PIECE_BYTES)
+                    target.flush()
+                    os.fsync(target.fileno())
+            yield kept
+        except BaseException:
+            for upload in kept:
+                store.incoming(upload["path"]).unlink(missing_ok=True)
+            raise
 
 
 def _name(file: UploadFile) -> str:

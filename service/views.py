@@ -43,14 +43,17 @@ class Views:
         if view.is_whole:
             return KeptView(row.dataset_id, row.rows)
         with self._lock:
-            if known := self._known.get(self._key(row, view)):
+            known = self._known.get(self._key(row, view))
+            if known is not None and self._store.manifest(known.dataset_id).exists():
                 return known
         manifest = view.apply(self._store.load_manifest(row.dataset_id))
         return KeptView(manifest.dataset_id, len(manifest), manifest)
 
     def keep(self, row: DatasetRow, view: View, kept: KeptView) -> None:
-        """Put a view's manifest into the store, for the worker."""
+        """Put a view's manifest into the store, for the worker; a sweep must find it young."""
         if kept.manifest is None:
+            if not view.is_whole:
+                self._store.touch_manifest(kept.dataset_id)
             return
         self._store.save_manifest(kept.manifest)
         with self._lock:

@@ -56,3 +56,25 @@ def test_wrong_heads_are_problems(served: Serving, pack: dict[str, Any]) -> None
     served.get("/v1/heads/nope", 404)
     served.get("/v1/heads/nope/weights", 404)
     served.upload("/v1/heads/nope/predict", 404, file=("a.png", b"x"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "junk", "gone"])
+def test_a_damaged_head_is_said_to_be_and_trained_again(
+    served: Serving, pack: dict[str, Any], damage: str
+) -> None:
+    body = {"pack_id": pack["pack_id"], "params": {"epochs": 3}}
+    head = served.post("/v1/heads", body, headers={"Prefer": "wait=60"})
+    path = served.store.head(head["head_id"])
+    sound = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(sound[:300] if damage == "cut" else b"junk")
+    predict = f"/v1/heads/{head['head_id']}/predict"
+    problem = served.upload(predict, 422, file=("a.png", b"x"))
+    assert "damaged or gone" in problem["detail"]
+    assert "train the head again" in problem["remedy"]
+    again = served.post("/v1/heads", body, headers={"Prefer": "wait=60"})
+    assert again["head_id"] == head["head_id"]
+    assert again["created"] > head["created"]
+    assert path.read_bytes()[:4] == sound[:4]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cache.store import Store
-from tests.serving import PAIR, Serving, images, serving, wait, zipped
+from tests.serving import PAIR, Serving, images, serving, wait, worker_running, zipped
 
 
 def test_a_pair_is_queued_built_and_then_cached(served: Serving) -> None:
@@ -29,6 +29,102 @@ def test_a_pair_is_queued_built_and_then_cached(served: Serving) -> None:
     assert cached.json()["hits"] == 1
     estimate = served.post("/v1/jobs/estimate", body)["items"][0]
     assert (estimate["cached"], estimate["rows_to_compute"]) == (True, 0)
+
+
+def test_an_estimate_says_what_the_job_then_does(served: Serving) -> None:
+    body = PAIR | {"weights": "random:78", "view": {"limit": 9}}
+    first = served.post("/v1/jobs/estimate", body)["items"][0]
+    assert (first["rows"], first["rows_cached"], first["rows_to_compute"]) == (18, 0, 18)
+    small = wait(served, body)
+    assert small["provenance"]["rows_computed"] == 18
+    whole = {name: value for name, value in body.items() if name != "view"}
+    estimate = served.post("/v1/jobs/estimate", whole)["items"][0]
+    assert (estimate["rows_cached"], estimate["rows_to_compute"]) == (18, 13)
+    assert estimate["bytes"] == 31 * 512 * 4
+    job = served.post("/v1/jobs", whole, 202)
+    ended = served.get(f"/v1/jobs/{job['id']}", headers={"Prefer": "wait=60"})
+    assert (ended["result"]["rows_copied"], ended["result"]["rows_computed"]) == (18, 13)
+    progress = ended["progress"]
+    assert (progress["rows_copied"], progress["rows_computed"], progress["rows_done"]) == (
+        18,
+        13,
+        31,
+    )
+    nothing = served.post("/v1/jobs/estimate", body | {"view": {"limit": 4}})["items"][0]
+    assert (nothing["cached"], nothing["rows_to_compute"], nothing["seconds"]) == (False, 0, 0)
+
+
+def test_seconds_follow_from_the_rate_that_was_measured(store: Store) -> None:
+    from cache.catalogue import Catalogue
+    from cache.database import Database
+    from cache.rates import Rates
+    from cache.recipe import Recipe
+
+    with serving(store) as service, worker_running(store):
+        archive = zipped({f"train/a/{n}.png": data for n, data in enumerate(images(6))})
+        service.upload("/v1/datasets", name="six", file=("six.zip", archive))
+        body = PAIR | {"dataset": "six"}
+        estimate = service.post("/v1/jobs/estimate", body)["items"][0]
+        assert (estimate["seconds"], estimate["measured_on"]) == (None, None)
+        recipe = Recipe.from_dict(wait(service, body)["recipe"])
+        database = Database(f"sqlite:///{store.root / 'featurepack.db'}")
+        rates = Rates(database)
+        (machine,) = {one.machine for one in Catalogue(database).live_workers(60)}
+        rates.keep(machine, recipe, 2.0)
+        rates.keep(machine, recipe, 4.0)
+        rates.keep("a machine whose worker is gone", recipe, 100.0)
+        estimate = service.post("/v1/jobs/estimate", body | {"weights": "random:1"})["items"][0]
+        database.close()
+    assert (estimate["seconds"], estimate["images_per_second"]) == (1.5, 4.0)
+    assert estimate["measured_on"] == machine
+
+
+def test_a_job_is_cancelled_when_its_last_submitter_withdraws(store: Store) -> None:
+    with serving(store) as service:
+        with worker_running(store):
+            archive = zipped({f"train/a/{n}.png": data for n, data in enumerate(images(6))})
+            service.upload("/v1/datasets", name="set", file=("six.zip", archive))
+        for name in ("ann", "bob", "bob"):
+            job = service.post("/v1/jobs", PAIR | {"submitter": name, "priority": 3}, 202)
+        assert job["submitters"] == ["ann", "bob"]
+        path = f"/v1/jobs/{job['id']}/cancel"
+        problem = service.post(f"{path}?submitter=eve", None, 409)
+        assert "'eve'" in problem["detail"]
+        service.post(path, None, 409)
+        left = service.post(f"{path}?submitter=bob")
+        assert (left["state"], left["submitters"]) == ("queued", ["ann"])
+        assert service.post(f"{path}?submitter=ann")["state"] == "cancelled"
+        service.post("/v1/jobs", PAIR | {"submitter": ""}, 422)
+        again = service.post("/v1/jobs", PAIR, 202)
+        assert again["id"] != job["id"]
+        assert again["submitters"][0].startswith("unnamed-")
+        assert service.post(f"/v1/jobs/{again['id']}/cancel?force=true")["state"] == "cancelled"
+
+
+def test_attempts_and_the_next_one_are_told(store: Store) -> None:
+    from cache.database import Database
+    from cache.errors import Unavailable
+    from cache.leases import Leases
+
+    with serving(store) as service:
+        with worker_running(store):
+            archive = zipped({f"train/a/{n}.png": data for n, data in enumerate(images(6))})
+            service.upload("/v1/datasets", name="set", file=("six.zip", archive))
+        job = service.post("/v1/jobs", PAIR, 202)
+        assert (job["attempts"], job["next_try"]) == ([], None)
+        database = Database(f"sqlite:///{store.root / 'featurepack.db'}")
+        (mine,) = Leases(database).claim("w", ["extract"], 30)
+        running = service.get(f"/v1/jobs/{job['id']}")["attempts"]
+        assert [(one["outcome"], one["ended"]) for one in running] == [("running", None)]
+        Leases(database).retry(mine, Unavailable("the disk is full", remedy="make space"))
+        database.close()
+        job = service.get(f"/v1/jobs/{job['id']}")
+    (attempt,) = job["attempts"]
+    assert (attempt["attempt"], attempt["worker"]) == (1, "w")
+    assert attempt["outcome"] == "retrying"
+    assert attempt["error"]["detail"] == "the disk is full"
+    assert job["state"] == "queued"
+    assert job["next_try"] > attempt["ended"]
 
 
 def test_several_taps_of_one_request(served: Serving) -> None:
@@ -153,3 +249,13 @@ def test_jobs_without_a_worker(store: Store) -> None:
         service.post("/v1/jobs/nope/cancel", None, 404)
         service.get("/v1/jobs?cursor=bad", 422)
         assert service.get("/v1/jobs?state=cancelled&kind=ingest")["items"][0]["id"] == job["id"]
+
+
+def test_a_pack_is_refused_to_whoever_wants_no_broken_images(served: Serving) -> None:
+    data = {f"train/a/{n}.png": picture for n, picture in enumerate(images(6, seed=8))}
+    data["train/a/9.png"] = b"broken"
+    served.upload("/v1/datasets", name="dented", file=("dented.zip", zipped(data)))
+    pair = PAIR | {"dataset": "dented", "weights": "random:9"}
+    assert wait(served, pair)["invalid_rows"] == ["train/a/9.png"]
+    problem = served.post("/v1/jobs", pair | {"on_error": "fail"}, 422)
+    assert problem["value"] == ["train/a/9.png"]

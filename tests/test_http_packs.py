@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.serving import PAIR, Serving, images, wait
+from tests.serving import Serving, images
 
 
 def test_the_pack_says_what_it_is(served: Serving, pack: dict[str, Any]) -> None:
@@ -108,23 +108,6 @@ def test_the_file_can_be_resumed(served: Serving, pack: dict[str, Any]) -> None:
     head = served.http.head(path)
     assert head.headers["content-length"] == str(len(whole.content))
     assert head.content == b""
-
-
-def test_verify_finds_damage(served: Serving) -> None:
-    pack = wait(served, PAIR | {"weights": "random:9"})
-    path = f"/v1/packs/{pack['pack_id']}/verify"
-    job = served.post(path, None, headers={"Prefer": "wait=30"})
-    assert job["state"] == "succeeded"
-    file = served.store.pack(pack["pack_id"])
-    file.chmod(0o644)
-    data = bytearray(file.read_bytes())
-    data[-5000] ^= 4
-    file.write_bytes(data)
-    problem = served.post(path, None, 422, headers={"Prefer": "wait=30"})
-    assert pack["pack_id"] in problem["detail"]
-    assert served.http.delete(f"/v1/packs/{pack['pack_id']}").status_code == 204
-    assert not file.exists()
-    served.get(f"/v1/packs/{pack['pack_id']}", 404)
 
 
 def test_labs_files_become_a_pack_on_which_heads_train(served: Serving) -> None:

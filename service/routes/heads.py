@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
@@ -49,7 +49,8 @@ async def train(
 
 
 def _submit(kept: State, request: HeadRequest) -> HeadRow | Job:
-    row = kept.catalogue.find_pack(request.pack_id)
+    row = kept.catalogue.find_sound_pack(request.pack_id)
+    kept.catalogue.touch_pack(row.pack_id)  # not to be evicted before its job is there
     for split in (request.train, request.validation):
         if split is not None and split not in row.splits:
             raise NotFound(
@@ -61,7 +62,14 @@ def _submit(kept: State, request: HeadRequest) -> HeadRow | Job:
     spec = request.model_dump() | {"etag": row.etag}
     head_id = blake2b_hex(canonical_json(spec))[:24]
     new = NewJob("head", f"head:{head_id}", spec | {"head_id": head_id})
-    return kept.jobs.submit(new, partial(kept.catalogue.head_in, head_id=head_id))
+    return kept.jobs.submit(new, partial(_trained, kept, head_id))
+
+
+def _trained(kept: State, head_id: str, connection: Any) -> HeadRow | None:
+    """The head, if its file is there."""
+    return (
+        kept.catalogue.head_in(connection, head_id) if kept.store.head(head_id).exists() else None
+    )
 
 
 @router.get("")

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
-from math import prod
 from typing import Annotated, Literal
 
-import numpy as np
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from cache import networks
-from cache.errors import Conflict, CorruptData
+from cache.errors import Conflict, CorruptData, Unavailable
 from cache.jobs import Job, NewJob
 from cache.recipe import Recipe
 from cache.rows import PackRow
 from service.answers import EstimateAnswer, JobAnswer, Listing, PackAnswer, Submissions, listing
+from service.estimate import estimate
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.resolve import Wanted, resolve
 from service.schemas import JobRequest
@@ -53,30 +52,31 @@ async def submit(
     found = [await run_sync(_submit_one, kept, wanted, r, request) for r in wanted.recipes]
     seconds = wait_seconds(prefer)
     if request.taps is None:
-        return await _answer_one(kept, found[0], seconds, response)
+        return await _answer_one(kept, found[0], request.on_error, seconds, response)
     ended = [f if isinstance(f, PackRow) else await wait_for(kept.jobs, f, seconds) for f in found]
-    items = [await _pack_or_job(kept, one) for one in ended]
+    items = [await _pack_or_job(kept, one, request.on_error) for one in ended]
     if all(isinstance(item, PackAnswer) for item in items):
         response.status_code = 200
     return Submissions(items=items)
 
 
 async def _answer_one(
-    kept: State, found: PackRow | Job, seconds: float, response: Response
+    kept: State, found: PackRow | Job, on_error: str, seconds: float, response: Response
 ) -> PackAnswer | JobAnswer:
     if isinstance(found, Job):
         response.status_code = 202
         found = await outcome(kept.jobs, found, seconds, response)
-    answer = await _pack_or_job(kept, found)
+    answer = await _pack_or_job(kept, found, on_error)
     if isinstance(answer, PackAnswer):
         response.status_code = 200
         response.headers["Location"] = f"/v1/packs/{answer.pack_id}"
     return answer
 
 
-async def _pack_or_job(kept: State, found: PackRow | Job) -> PackAnswer | JobAnswer:
+async def _pack_or_job(kept: State, found: PackRow | Job, on_error: str) -> PackAnswer | JobAnswer:
     if isinstance(found, Job) and found.state == "succeeded":
         found = await run_sync(kept.catalogue.find_pack, found.spec["pack_id"])
+        _refuse_broken(found, on_error)  # the job may have been another's, who masks them
     return PackAnswer.of(found) if isinstance(found, PackRow) else JobAnswer.of(found)
 
 
@@ -97,8 +97,9 @@ def _submit_one(kept: State, wanted: Wanted, recipe: Recipe, request: JobRequest
         },
         together=f"{recipe.forward_id}-{dataset_id}-{request.on_error}",
         priority=request.priority,
+        submitter=request.submitter,
     )
-    found = kept.jobs.submit(new, partial(kept.catalogue.hit, pack_id=pack_id))
+    found = kept.jobs.submit(new, partial(kept.catalogue.hit, pack_id=pack_id, store=kept.store))
     if isinstance(found, PackRow):
         _check_hit(found, recipe, dataset_id, request.on_error)
     return found
@@ -112,6 +113,10 @@ def _check_hit(row: PackRow, recipe: Recipe, dataset_id: str, on_error: str) -> 
             value=row.pack_id,
             remedy="delete that pack, or change the request",
         )
+    _refuse_broken(row, on_error)
+
+
+def _refuse_broken(row: PackRow, on_error: str) -> None:
     if on_error == "fail" and row.invalid_rows:
         raise CorruptData(
             f"{len(row.invalid_rows)} images of the pack could not be decoded",
@@ -121,33 +126,10 @@ def _check_hit(row: PackRow, recipe: Recipe, dataset_id: str, on_error: str) -> 
 
 
 @router.post("/estimate")
-def estimate(request: JobRequest, kept: Kept) -> Listing[EstimateAnswer]:
+def estimate_jobs(request: JobRequest, kept: Kept) -> Listing[EstimateAnswer]:
     """What a submission would cost, one item per tap. Computes nothing."""
     wanted = resolve(kept, request)
-    return Listing(items=[_estimate_one(kept, wanted, recipe) for recipe in wanted.recipes])
-
-
-def _estimate_one(kept: State, wanted: Wanted, recipe: Recipe) -> EstimateAnswer:
-    pack_id, rows = wanted.pack_id(recipe), wanted.images.rows
-    packs = kept.catalogue.packs(network=recipe.network, limit=500).items
-    cached = kept.catalogue.has_pack(pack_id)
-    rates = [rate for row in packs if (rate := row.provenance.get("images_per_second"))]
-    info = networks.get(recipe.network)
-    shape = None
-    if recipe.transform.output_HW == info.input_size:
-        shape = list(info.feature_shape(recipe.tap.layer, recipe.tap.pool))
-    to_compute = 0 if cached else rows
-    item_bytes = np.dtype(recipe.numerics.stored).itemsize
-    return EstimateAnswer(
-        pack_id=pack_id,
-        cached=cached,
-        rows=rows,
-        rows_cached=rows - to_compute,
-        rows_to_compute=to_compute,
-        row_shape=shape,
-        bytes=None if shape is None else rows * prod(shape) * item_bytes,
-        seconds=round(to_compute / rates[0], 1) if rates else None,
-    )
+    return Listing(items=[estimate(kept, wanted, r, request.on_error) for r in wanted.recipes])
 
 
 @router.get("")
@@ -178,9 +160,18 @@ async def get_job(
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: str, kept: Kept) -> JobAnswer:
-    """Cancel a queued job, or ask the worker of a running one to stop."""
-    return JobAnswer.of(kept.jobs.cancel(job_id))
+def cancel_job(
+    job_id: str,
+    kept: Kept,
+    submitter: Annotated[str | None, Query(description="who withdraws")] = None,
+    force: Annotated[bool, Query(description="cancel it whoever wants it")] = False,
+) -> JobAnswer:
+    """Withdraw one submitter, by name or one of the unnamed.
+
+    When the last has withdrawn a queued job ends, and the worker of a running one is asked to
+    stop; what it has done is kept for a while.
+    """
+    return JobAnswer.of(kept.jobs.cancel(job_id, submitter, force=force))
 
 
 def existing_job(job_id: str, kept: Kept) -> Job:
@@ -196,6 +187,7 @@ async def job_events(
     yield ServerSentEvent(data=JobAnswer.of(job), event="job")
     while not job.is_final:
         await asyncio.sleep(EVENT_SECONDS)
-        told, job = job, await run_sync(kept.jobs.get, job.id)
-        if job != told:
-            yield ServerSentEvent(data=JobAnswer.of(job), event="job")
+        with suppress(Unavailable):  # the database is away; the stream goes on when it is back
+            told, job = job, await run_sync(kept.jobs.get, job.id)
+            if job != told:
+                yield ServerSentEvent(data=JobAnswer.of(job), event="job")

@@ -9,8 +9,10 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse
 
+from cache import publish
 from cache.jobs import Job, NewJob
 from service.answers import JobAnswer, Listing, PackAnswer, listing
+from service.pack_file import PackFileResponse
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.schemas import Name
 from service.state import Kept, State
@@ -45,10 +47,20 @@ def get_pack(pack_id: str, kept: Kept) -> PackAnswer:
 @router.delete("/{pack_id}", status_code=204)
 def delete_pack(pack_id: str, kept: Kept) -> None:
     """Delete a pack and its heads. Whoever reads it now may finish."""
-    for head_id in kept.catalogue.delete_pack(pack_id):
-        kept.store.head(head_id).unlink(missing_ok=True)
+    publish.delete_pack(kept.catalogue, kept.store, pack_id)
     kept.shelf.forget(pack_id)
-    kept.store.remove_pack(pack_id)
+
+
+@router.put("/{pack_id}/pin")
+def pin_pack(pack_id: str, kept: Kept) -> PackAnswer:
+    """Keep a pack for good: it is never evicted to make room for others."""
+    return PackAnswer.of(kept.catalogue.pin_pack(pack_id, True))
+
+
+@router.delete("/{pack_id}/pin")
+def unpin_pack(pack_id: str, kept: Kept) -> PackAnswer:
+    """Let a pack be evicted again when it is the least recently used one and room is needed."""
+    return PackAnswer.of(kept.catalogue.pin_pack(pack_id, False))
 
 
 @router.head("/{pack_id}/file", include_in_schema=False)
@@ -59,12 +71,7 @@ def get_file(pack_id: str, request: Request, kept: Kept) -> Response:
     etag = f'"{row.etag}"'
     if etag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers={"ETag": etag})
-    return FileResponse(
-        kept.store.pack(pack_id),
-        media_type="application/x-hdf5",
-        filename=f"{row.network}_{row.dataset}_{pack_id}.h5",
-        headers={"ETag": etag},
-    )
+    return PackFileResponse(kept.store, row)
 
 
 @router.post("/{pack_id}/verify", status_code=202)
@@ -72,16 +79,27 @@ async def verify_pack(
     pack_id: str,
     response: Response,
     kept: Kept,
+    rows: Annotated[
+        int | None, Query(ge=1, description="extract so many random rows again and compare them")
+    ] = None,
     prefer: Annotated[str | None, Header()] = None,
 ) -> JobAnswer:
-    """Hash the whole pack again: 200 and the job if it is sound, a problem if not, else 202."""
-    await run_sync(kept.catalogue.find_pack, pack_id)
-    new = NewJob("verify", f"verify:{pack_id}", {"pack_id": pack_id})
-    job = await run_sync(kept.jobs.enqueue, new)
+    """Hash the whole pack again: 200 and the job if it is sound, a problem if not, else 202.
+
+    A pack that is not sound is quarantined: it is built anew when it is asked for again.
+    """
+    job = await run_sync(_submit_verify, kept, pack_id, rows)
     job = await outcome(kept.jobs, job, wait_seconds(prefer), response)
     if job.is_final:
         response.status_code = 200
     return JobAnswer.of(job)
+
+
+def _submit_verify(kept: State, pack_id: str, rows: int | None) -> Job:
+    kept.catalogue.find_sound_pack(pack_id)
+    kept.catalogue.touch_pack(pack_id)  # not to be evicted before its job is there
+    spec = {"pack_id": pack_id, "rows": rows}
+    return kept.jobs.enqueue(NewJob("verify", f"verify:{pack_id}:{rows or 0}", spec))
 
 
 @router.post("/import", status_code=201, response_model=PackAnswer | JobAnswer)
