@@ -8,6 +8,7 @@ with Client("http://127.0.0.1:8000") as client:
 """
 
 from featurepack.answers import (
+    Attempt,
     Checkpoint,
     Dataset,
     Estimate,
@@ -39,6 +40,7 @@ from featurepack.errors import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Attempt",
     "Checkpoint",
     "Client",
     "Conflict",

@@ -1,13 +1,13 @@
 """What the service answers, as frozen values.
 
 Fields are the JSON answer's own; times become ``datetime``. Fields that a newer service adds are
-left out, so that an older client keeps working.
+left out, and fields that an older one lacks have a default, so that the two need not be of one age.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from featurepack.errors import FeaturepackError
 
-_TIMES = ("created", "started", "finished", "last_used")
+_TIMES = ("created", "started", "finished", "last_used", "next_try", "began", "ended")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Answer:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
         """Raises FeaturepackError if the object lacks a field."""
-        missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in data]
-        if missing:
+        needed = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
+        if missing := [name for name in needed if name not in data]:
             raise FeaturepackError(
                 f"the service's {cls.__name__.lower()} has no {missing[0]!r}",
                 value=missing,
@@ -101,7 +101,9 @@ class Checkpoint(Answer):
 class Pack(Answer):
     """A cached pack. ``splits`` maps a name to its first row and the row after its last.
 
-    ``invalid_rows`` are the ids of images that could not be decoded; their features are zero.
+    ``invalid_rows`` are the ids of images that could not be decoded; their features are zero. A
+    ``pinned`` pack is never evicted. One with a ``problem`` is damaged: its rows are not served,
+    and submitting its pair again builds it anew.
     """
 
     pack_id: str
@@ -124,6 +126,8 @@ class Pack(Answer):
     created: datetime | None
     last_used: datetime | None
     hits: int
+    pinned: bool = False
+    problem: dict[str, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -132,8 +136,28 @@ class Pack(Answer):
 
 
 @dataclass(frozen=True)
+class Attempt(Answer):
+    """One worker's try at a job.
+
+    ``outcome`` is running, lost (the worker was not heard of), handed back (it was asked to stop),
+    retrying (``error`` is a passing fault), failed, cancelled or succeeded.
+    """
+
+    attempt: int
+    worker: str
+    began: datetime
+    ended: datetime | None
+    outcome: str
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Job(Answer):
-    """Work that was asked for; ``error`` is there when it failed, ``result`` when it succeeded."""
+    """Work that was asked for; ``error`` is there when it failed, ``result`` when it succeeded.
+
+    ``submitters`` are those who still want it. ``next_try`` is when a queued job that met a
+    passing fault goes on; the last of ``attempts`` has the fault.
+    """
 
     id: str
     kind: str
@@ -149,15 +173,32 @@ class Job(Answer):
     created: datetime | None
     started: datetime | None
     finished: datetime | None
+    submitters: list[str] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    next_try: datetime | None = None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        attempts = [Attempt.of(one) for one in data.get("attempts", ())]
+        return super().of({**data, "attempts": attempts})
 
     @property
     def is_final(self) -> bool:
         return self.state in ("succeeded", "failed", "cancelled")
 
+    @property
+    def goes_on_for_others(self) -> bool:
+        """After :meth:`Client.cancel`: whether others still want the job."""
+        return bool(self.submitters) and not (self.is_final or self.cancelling)
+
 
 @dataclass(frozen=True)
 class Estimate(Answer):
-    """What a submission would cost; ``seconds`` is None before anything was measured."""
+    """What a submission would cost.
+
+    ``rows_cached`` are known from other packs, or repeated in the dataset. ``seconds`` follows
+    from the rate that was measured on the machine ``measured_on``; before that it is None.
+    """
 
     pack_id: str
     cached: bool
@@ -167,6 +208,8 @@ class Estimate(Answer):
     row_shape: list[int] | None
     bytes: int | None
     seconds: float | None
+    images_per_second: float | None = None
+    measured_on: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import numpy.typing as npt
 from featurepack.datasets import DatasetCalls
 from featurepack.errors import InvalidRequest
 from featurepack.heads import HeadCalls
-from featurepack.jobs import OnProgress, Options
+from featurepack.jobs import Options
 from featurepack.packs import PackCalls
+from featurepack.submitter import checked, user_at_host
 from featurepack.transport import Retry, Transport
+from featurepack.waiting import OnProgress
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_SECONDS = 10.0
@@ -27,6 +29,8 @@ class Client(PackCalls, DatasetCalls, HeadCalls):
     ``http`` is used as it is in place of a new connection pool (Starlette's ``TestClient``, or
     one with your own certificates and headers); closing it stays with you. ``timeout`` is how
     many seconds the service may be silent. ``retry`` is how often calls are repeated that may be.
+    ``submitter`` is who asks, ``user@host`` unless given: a job is cancelled when all who
+    submitted it have cancelled it.
     """
 
     def __init__(
@@ -36,8 +40,10 @@ class Client(PackCalls, DatasetCalls, HeadCalls):
         http: httpx.Client | None = None,
         timeout: float = 60.0,
         retry: Retry | None = None,
+        submitter: str | None = None,
     ) -> None:
-        """Raises InvalidRequest if ``url`` is no http or https address."""
+        """Raises InvalidRequest if ``url`` or ``submitter`` cannot be one."""
+        self.submitter = user_at_host() if submitter is None else checked(submitter)
         self._owned = http is None
         if http is None:
             http = _new_http(url, timeout)

@@ -10,9 +10,10 @@ from typing import Any
 
 from featurepack.answers import Checkpoint, Dataset, Network
 from featurepack.errors import InvalidRequest, NotFound
-from featurepack.jobs import JobCalls, OnProgress
+from featurepack.jobs import JobCalls
 from featurepack.transport import segment
 from featurepack.uploads import opened, opened_images
+from featurepack.waiting import OnProgress
 
 Source = Mapping[str, Any] | str | Path
 
@@ -109,7 +110,7 @@ class DatasetCalls(JobCalls):
             NotFound: no such dataset.
             Conflict: it is being extracted.
         """
-        self._transport.call("DELETE", _path(name), again=True)
+        self._transport.call("DELETE", _path(name), again=True, done=404)
 
     def weights(self, *, limit: int | None = None) -> list[Checkpoint]:
         """Uploaded checkpoints."""

@@ -21,10 +21,11 @@ from rich.console import Console
 from featurepack.answers import Head, Job, Pack
 from featurepack.client import Client
 from featurepack.errors import FeaturepackError
-from featurepack.jobs import OnProgress, Options
+from featurepack.jobs import Options
 from featurepack.processes import Children, url_of, usable_port
 from featurepack.progress import tell_job, watching
 from featurepack.terminal import console_for, print_table
+from featurepack.waiting import OnProgress
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0

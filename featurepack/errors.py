@@ -25,8 +25,11 @@ class FeaturepackError(Exception):
     """Base of all errors of this package.
 
     ``detail`` says what is wrong, ``value`` is the offending value, ``remedy`` says what to do,
-    ``status`` is the HTTP status if the service answered with one.
+    ``status`` is the HTTP status if the service answered with one, ``retry_after`` the seconds
+    after which it says to try again.
     """
+
+    retry_after: float | None = None
 
     def __init__(
         self, detail: str, *, value: Any = None, remedy: str = "", status: int | None = None
@@ -99,6 +102,7 @@ _BY_KIND: Final[Mapping[str, type[FeaturepackError]]] = {
     "corrupt-data": CorruptData,
     "lease-lost": Conflict,
     "unavailable": Unavailable,
+    "unreachable": Unavailable,
 }
 
 _BY_STATUS: Final[Mapping[int, type[FeaturepackError]]] = {

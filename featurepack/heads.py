@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from featurepack.answers import Head, Job, Prediction
-from featurepack.jobs import JobCalls, OnProgress
+from featurepack.jobs import JobCalls
 from featurepack.transport import segment
 from featurepack.uploads import opened
+from featurepack.waiting import OnProgress
 
 
 class HeadCalls(JobCalls):

@@ -1,30 +1,19 @@
-"""Asking for packs, and waiting for what was asked for."""
+"""Asking for packs, and no longer asking for them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack, overload
 
 from featurepack.answers import Estimate, Job, Pack, pack_or_job
-from featurepack.errors import (
-    FeaturepackError,
-    JobCancelled,
-    TimedOut,
-    Unavailable,
-    from_problem,
-)
-from featurepack.transport import Transport, segment
-
-OnProgress = Callable[[Job], None]
-"""Told the job whenever it may have changed; may raise to stop waiting."""
+from featurepack.transport import json_of
+from featurepack.waiting import OnProgress, WaitCalls, job_path
 
 TapLike = str | Mapping[str, Any]
 """``"features"``, ``"features:avg"`` or ``{"layer": "features", "pool": "avg"}``."""
 
-SHORTEST_POLL = 0.2
-OUTAGE_SECONDS = 60.0
-"""How long the service may be away, for a restart, while a job is waited for."""
+EXTRACTION = "extract"
+"""The kind of job that :meth:`JobCalls.submit` asks for; others have submitters without names."""
 
 
 class Options(TypedDict, total=False):
@@ -46,14 +35,11 @@ class Options(TypedDict, total=False):
     priority: int
 
 
-class Calls:
-    """What all parts of the client share."""
-
-    _transport: Transport
-
-
-class JobCalls(Calls):
+class JobCalls(WaitCalls):
     """``/v1/jobs``."""
+
+    submitter: str
+    """Who asks, as the jobs' ``submitters`` show it."""
 
     @overload
     def submit(
@@ -76,13 +62,13 @@ class JobCalls(Calls):
         """The pack of a pair if it is cached, else the job that builds it.
 
         With ``taps`` a pack or job for each, all built by one forward pass. The same request
-        twice is one job, so repeating it is safe.
+        twice is one job, and the same submitter twice is one submitter, so repeating it is safe.
 
         Raises:
             NotFound: no such network, dataset, weights or layer.
             InvalidRequest: an option that cannot be.
         """
-        body = _body(network, dataset, taps, options)
+        body = _body(network, dataset, taps, options) | {"submitter": self.submitter}
         answer = self._transport.json("POST", "/v1/jobs", again=True, json=body)
         if taps is None:
             return pack_or_job(answer)
@@ -141,85 +127,29 @@ class JobCalls(Calls):
         items = self._transport.items("/v1/jobs", limit, state=state, kind=kind)
         return [Job.of(item) for item in items]
 
-    def job(self, job_id: str) -> Job:
-        """A job as it is now. Raises NotFound."""
-        return self._job(job_id, 0)
+    def cancel(self, job_id: str, *, force: bool = False) -> Job:
+        """No longer want a job, or with ``force`` cancel it whoever wants it.
 
-    def _job(self, job_id: str, seconds: int) -> Job:
-        path = f"/v1/jobs/{segment(job_id)}"
-        headers = {"Prefer": f"wait={seconds}"} if seconds else {}
-        return Job.of(self._transport.json("GET", path, again=True, headers=headers))
-
-    def wait(
-        self,
-        job: Job | str,
-        *,
-        on_progress: OnProgress | None = None,
-        timeout: float | None = None,
-    ) -> Job:
-        """Wait until a job has succeeded; ``on_progress`` hears of it about once a second.
-
-        Raises:
-            FeaturepackError: the job failed; its own error, of the class that fits.
-            JobCancelled: it was cancelled.
-            TimedOut: it did not end within ``timeout`` seconds.
-            NotFound: no such job.
-            Unavailable: the service was away for a minute.
-        """
-        began = answered = time.monotonic()
-        longest = 1 if on_progress else self._transport.longest_wait
-        current = self.job(job) if isinstance(job, str) else job
-        while True:
-            if on_progress is not None:
-                on_progress(current)
-            if current.is_final:
-                return _succeeded(current)
-            asked = time.monotonic()
-            left = longest if timeout is None else began + timeout - asked
-            if left <= 0:
-                raise TimedOut(
-                    f"job {current.id} is still {current.state} after {timeout:g} s",
-                    value=current.id,
-                    remedy="wait longer, or cancel it",
-                )
-            try:
-                current = self._job(current.id, max(1, min(longest, round(left))))
-                answered = time.monotonic()
-            except Unavailable:
-                if time.monotonic() - answered > OUTAGE_SECONDS:
-                    raise
-            if not current.is_final and time.monotonic() - asked < SHORTEST_POLL:
-                self._transport.retry.sleep(SHORTEST_POLL)
-
-    def cancel(self, job_id: str) -> Job:
-        """Cancel a queued job, or ask the worker of a running one to stop.
+        It is cancelled when nobody wants it any more (a running one as soon as its worker hears
+        of it); until then ``goes_on_for_others`` is true of the answer. Jobs of other calls than
+        :meth:`submit` count each call as one who wants them, without a name.
 
         Raises:
             NotFound: no such job.
-            Conflict: it has ended.
+            Conflict: it has ended, or this submitter is none of its ``submitters``.
         """
-        path = f"/v1/jobs/{segment(job_id)}/cancel"
-        return Job.of(self._transport.json("POST", path, again=True))
-
-    def _patient(self, on_progress: OnProgress | None) -> dict[str, str]:
-        """A header that has the service wait for a short job, but not while somebody watches."""
-        return {"Prefer": f"wait={1 if on_progress else self._transport.longest_wait}"}
-
-    def _result(self, answer: Mapping[str, Any], on_progress: OnProgress | None) -> dict[str, Any]:
-        """The result of a job that was answered in place of what was asked for."""
-        result = self.wait(Job.of(answer), on_progress=on_progress).result
-        assert result is not None
-        return result
-
-
-def _succeeded(job: Job) -> Job:
-    if job.state == "cancelled":
-        raise JobCancelled(f"job {job.id} was cancelled", value=job.id, remedy="submit it again")
-    if job.error is not None:
-        raise from_problem(job.error)
-    if job.state == "failed":
-        raise FeaturepackError(f"job {job.id} failed", value=job.id)
-    return job
+        params = {"force": "true"}
+        if not force:
+            named = self.job(job_id).kind == EXTRACTION
+            params = {"submitter": self.submitter} if named else {}
+        response = self._transport.call(
+            "POST",
+            f"{job_path(job_id)}/cancel",
+            again=bool(params),  # twice without a name would be two of them
+            done=409,
+            params=params,
+        )
+        return self.job(job_id) if response.status_code == 409 else Job.of(json_of(response))
 
 
 def _body(

@@ -14,9 +14,10 @@ from featurepack.answers import Index, Job, Pack
 from featurepack.arrays import RAW, Opened, read_rows
 from featurepack.download import OnBytes, download_hdf5, save_npz
 from featurepack.errors import InvalidRequest
-from featurepack.jobs import JobCalls, OnProgress
+from featurepack.jobs import JobCalls
 from featurepack.transport import segment
 from featurepack.uploads import opened
+from featurepack.waiting import OnProgress
 
 LISTED_ROWS = 100_000
 """Most rows that one request may list."""
@@ -45,7 +46,15 @@ class PackCalls(JobCalls):
 
     def delete_pack(self, pack_id: str) -> None:
         """Delete a pack and the heads trained on it. Raises NotFound."""
-        self._transport.call("DELETE", _path(pack_id), again=True)
+        self._transport.call("DELETE", _path(pack_id), again=True, done=404)
+
+    def pin(self, pack_id: str) -> Pack:
+        """Keep a pack for good: it is never evicted to make room. Raises NotFound."""
+        return Pack.of(self._transport.json("PUT", f"{_path(pack_id)}/pin", again=True))
+
+    def unpin(self, pack_id: str) -> Pack:
+        """Let a pack go when room is needed and it was not used for long. Raises NotFound."""
+        return Pack.of(self._transport.json("DELETE", f"{_path(pack_id)}/pin", again=True))
 
     def pack_features(
         self,
@@ -63,6 +72,7 @@ class PackCalls(JobCalls):
 
         Raises:
             NotFound: no such pack, split or class.
+            Conflict: the pack is damaged; its ``problem`` says how.
             InvalidRequest: rows that are not there.
             ConnectionFailed, CorruptData: the transfer failed.
         """
@@ -89,7 +99,7 @@ class PackCalls(JobCalls):
         stop: int | None,
         label: str | int | None,
     ) -> npt.NDArray[Any]:
-        params = _selection(split, start, stop, label)
+        params = _selection(split=split, start=start, stop=stop, label=label)
 
         def open_from(done: int) -> Opened:
             resumed = params | {"start": (start or 0) + done} if done else params
@@ -132,7 +142,7 @@ class PackCalls(JobCalls):
         label: str | int | None = None,
     ) -> Index:
         """What the rows are: ids, labels, hashes, validity. Raises as :meth:`pack_features`."""
-        params = _selection(split, start, stop, label)
+        params = _selection(split=split, start=start, stop=stop, label=label)
         path = f"{_path(pack_id)}/index"
         return Index.of(self._transport.json("GET", path, again=True, params=params))
 
@@ -161,14 +171,22 @@ class PackCalls(JobCalls):
             download_hdf5(self._transport, pack, path, on_bytes)
         return path
 
-    def verify(self, pack_id: str, *, on_progress: OnProgress | None = None) -> Job:
-        """Have the service hash a pack again; the job's ``result`` says how many shards it read.
+    def verify(
+        self, pack_id: str, rows: int | None = None, *, on_progress: OnProgress | None = None
+    ) -> Job:
+        """Have a worker hash a pack again, and extract so many of its ``rows`` again.
+
+        The job's ``result`` has ``shards`` and ``rows_checked``. A pack that fails is not served
+        any more; its next submission builds it anew.
 
         Raises:
-            NotFound: no such pack.
+            NotFound: no such pack, or its images are gone, so no row can be extracted again.
+            InvalidRequest: ``rows`` is below 1, or the pack was imported.
             CorruptData: it is damaged; the error says where.
         """
-        answer = self._transport.json("POST", f"{_path(pack_id)}/verify", again=True)
+        answer = self._transport.json(
+            "POST", f"{_path(pack_id)}/verify", again=True, params=_selection(rows=rows)
+        )
         return self.wait(Job.of(answer), on_progress=on_progress)
 
     def import_pack(
@@ -207,8 +225,5 @@ def _path(pack_id: str) -> str:
     return f"/v1/packs/{segment(pack_id)}"
 
 
-def _selection(
-    split: str | None, start: int | None, stop: int | None, label: str | int | None
-) -> dict[str, str | int]:
-    given = {"split": split, "start": start, "stop": stop, "label": label}
+def _selection(**given: str | int | None) -> dict[str, str | int]:
     return {name: value for name, value in given.items() if value is not None}

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -65,11 +66,13 @@ class _Lines:
 
 
 def tell_job(tell: Tell, job: Job) -> None:
-    """Show a job's progress: its phase, rows or epochs, rate and time left."""
+    """Show a job's progress: its phase, rows or epochs, rate and time left; or why it waits."""
     progress = job.progress
     if job.is_final:
         return  # what follows says how it ended
-    if not progress or job.state != "running":
+    if job.next_try is not None:
+        tell(0, 0, f"waits after a fault: {fault_of(job)}", next_try(job.next_try))
+    elif not progress or job.state != "running":
         tell(0, 0, job.state)
     elif "epochs" in progress:
         epoch, epochs = progress.get("epoch", 0), progress["epochs"]
@@ -79,6 +82,18 @@ def tell_job(tell: Tell, job: Job) -> None:
         tell(rows, total, _phase(progress), ", ".join(_rows(progress, rows, total)))
 
 
+def fault_of(job: Job) -> str:
+    """What a job that waits for its next try met at the last one."""
+    errors = [attempt.error for attempt in job.attempts if attempt.error is not None]
+    return str(errors[-1].get("detail")) if errors else "what it was is not known"
+
+
+def next_try(time_: datetime) -> str:
+    """When that is, for people: ``next try in 12 s``."""
+    left = (time_ - datetime.now(UTC)).total_seconds()
+    return f"next try in {duration(left)}" if left >= 0.5 else "next try now"
+
+
 def _phase(progress: dict[str, Any]) -> str:
     return str(progress.get("phase", "running"))
 
@@ -86,6 +101,10 @@ def _phase(progress: dict[str, Any]) -> str:
 def _rows(progress: dict[str, Any], rows: int, total: int) -> Iterator[str]:
     if rows or "images_per_second" in progress:
         yield f"{rows} of {total} rows" if total else f"{rows} rows"
+    if copied := progress.get("rows_copied"):
+        yield f"{copied} copied"
+        if computed := progress.get("rows_computed"):
+            yield f"{computed} computed"
     if rate := progress.get("images_per_second"):
         yield f"{rate:.0f} images/s"
     if (left := progress.get("seconds_left")) is not None:

@@ -1,8 +1,8 @@
 """HTTP: one call, again if that is safe, and its problem as an exception.
 
-A call is tried again after 429, 503 and broken connections, if repeating it cannot do harm: the
-pauses double, are drawn at random (so that many clients do not return together) and are never
-shorter than what ``Retry-After`` asks for.
+A call is tried again after a passing failure (a broken connection, 429, 502, 503, 504), if
+repeating it cannot do harm: the pauses double, are drawn at random (so that many clients do not
+return together) and are never shorter than what ``Retry-After`` asks for.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from featurepack.errors import (
     ConnectionFailed,
     FeaturepackError,
     InvalidRequest,
+    Unavailable,
     from_problem,
 )
 
-RETRIED_STATUS: Final = (429, 503)
+TOO_MANY_REQUESTS: Final = 429
 LONGEST_PAUSE: Final = 30.0
 PAGE: Final = 500
 BROKEN: Final = (httpx.TransportError, httpx.DecodingError)
@@ -39,12 +40,14 @@ class Retry:
     first_pause: float = 0.25
     sleep: Callable[[float], None] = time.sleep
 
-    def pause(self, attempt: int, asked: str | None = None) -> None:
-        """Wait before repeating for the ``attempt``-th time (from 0); ``asked`` is Retry-After."""
-        longest = min(self.first_pause * 2**attempt, LONGEST_PAUSE)
+    def pause(self, attempt: int, asked: float | None = None, most: float = LONGEST_PAUSE) -> None:
+        """Wait before repeating for the ``attempt``-th time (from 0), at most ``most`` seconds.
+
+        ``asked`` is Retry-After.
+        """
+        longest = min(self.first_pause * 2 ** min(attempt, 30), LONGEST_PAUSE)
         drawn = random.uniform(longest / 2, longest)  # noqa: S311 - no secret
-        least = float(asked) if asked is not None and asked.isdecimal() else 0.0
-        self.sleep(min(max(drawn, least), LONGEST_PAUSE))
+        self.sleep(max(0.0, min(max(drawn, asked or 0.0), LONGEST_PAUSE, most)))
 
 
 class Transport:
@@ -61,8 +64,13 @@ class Transport:
         read = self.http.timeout.read
         return 20 if read is None else max(1, min(20, int(read / 2)))
 
-    def call(self, method: str, path: str, *, again: bool, **options: Any) -> httpx.Response:
+    def call(
+        self, method: str, path: str, *, again: bool, done: int | None = None, **options: Any
+    ) -> httpx.Response:
         """The whole answer. ``again``: repeating the call does no harm.
+
+        ``done`` is the status by which a repetition learns that the first try, whose answer was
+        lost, has done it all; such an answer is returned.
 
         Raises:
             FeaturepackError: the problem that the service answered.
@@ -71,21 +79,12 @@ class Transport:
         return self._tried(
             lambda: self.http.request(method, self.base + path, **options),
             again=again,
-            gone_is_good=method == "DELETE",
+            done=done,
         )
 
     def json(self, method: str, path: str, *, again: bool, **options: Any) -> Any:
         """The answer's JSON. Raises as :meth:`call`, and FeaturepackError if it is not JSON."""
-        response = self.call(method, path, again=again, **options)
-        try:
-            return response.json()
-        except ValueError as error:
-            raise FeaturepackError(
-                f"{response.url} answered something that is no JSON",
-                value=response.headers.get("content-type"),
-                remedy="check that the address is a Featurepack service's",
-                status=response.status_code,
-            ) from error
+        return json_of(self.call(method, path, again=again, **options))
 
     def items(self, path: str, limit: int | None = None, **filters: Any) -> Iterator[Any]:
         """Items of a list, over all its pages or until there are ``limit``."""
@@ -102,8 +101,12 @@ class Transport:
             params["cursor"] = page["next_cursor"]
 
     @contextmanager
-    def stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+    def stream(
+        self, method: str, path: str, *, again: bool = True, **options: Any
+    ) -> Iterator[httpx.Response]:
         """An answer whose body has not been read. Only for calls that may be repeated.
+
+        With ``again=False`` repeating is left to the caller.
 
         Raises:
             FeaturepackError, ConnectionFailed: as :meth:`call`; a connection that breaks while
@@ -111,36 +114,29 @@ class Transport:
         """
         request = self.http.build_request(method, self.base + path, **options)
         request.headers["Accept-Encoding"] = "identity"
-        response = self._tried(lambda: self.http.send(request, stream=True), again=True)
+        response = self._tried(lambda: self.http.send(request, stream=True), again=again)
         try:
             yield response
         finally:
             response.close()
 
     def _tried(
-        self, send: Callable[[], httpx.Response], *, again: bool, gone_is_good: bool = False
+        self, send: Callable[[], httpx.Response], *, again: bool, done: int | None = None
     ) -> httpx.Response:
         attempt = 0
         while True:
-            asked = None
+            failure: FeaturepackError
             try:
                 response = send()
-                if response.is_success or (
-                    attempt and gone_is_good and response.status_code == 404
-                ):
+                if response.is_success or (attempt and response.status_code == done):
                     return response
                 response.read()
                 failure = problem_of(response)
-                asked = response.headers.get("Retry-After")
-                repeat = response.status_code in RETRIED_STATUS
             except BROKEN as error:
-                failure, repeat = (
-                    self.broken(error),
-                    not isinstance(error, httpx.UnsupportedProtocol),
-                )
-            if not (again and repeat) or attempt >= self.retry.times:
+                failure = self.broken(error)
+            if not (again and may_pass(failure)) or attempt >= self.retry.times:
                 raise failure
-            self.retry.pause(attempt, asked)
+            self.retry.pause(attempt, failure.retry_after)
             attempt += 1
 
     def broken(self, error: Exception) -> ConnectionFailed:
@@ -154,6 +150,31 @@ class Transport:
         )
         failure.__cause__ = error
         return failure
+
+
+def may_pass(failure: FeaturepackError) -> bool:
+    """Whether the same call may succeed a little later."""
+    if isinstance(failure.__cause__, httpx.UnsupportedProtocol):
+        return False
+    return isinstance(failure, Unavailable) or failure.status == TOO_MANY_REQUESTS
+
+
+def json_of(response: httpx.Response) -> Any:
+    """An answer's JSON. Raises FeaturepackError if it is none."""
+    try:
+        return response.json()
+    except ValueError as error:
+        raise unexpected(response, "no JSON") from error
+
+
+def unexpected(response: httpx.Response, what: str) -> FeaturepackError:
+    """The error of an answer that is ``what`` ("no JSON") in place of what was asked for."""
+    return FeaturepackError(
+        f"{response.url} answered something that is {what}",
+        value=response.headers.get("content-type"),
+        remedy="check that the address is a Featurepack service's",
+        status=response.status_code,
+    )
 
 
 def segment(name: str, safe: str = "") -> str:
@@ -174,4 +195,7 @@ def problem_of(response: httpx.Response) -> FeaturepackError:
     if not isinstance(document, dict) or "detail" not in document:
         reason = f"{response.status_code} {response.reason_phrase}".strip()
         document = {"detail": f"{response.request.method} {response.url.path}: {reason}"}
-    return from_problem(document, response.status_code)
+    failure = from_problem(document, response.status_code)
+    asked = response.headers.get("Retry-After", "")
+    failure.retry_after = float(asked) if asked.isdecimal() else None
+    return failure

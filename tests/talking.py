@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -43,7 +43,38 @@ JOB: dict[str, Any] = {
     "created": "2026-01-02T03:04:05Z",
     "started": None,
     "finished": None,
+    "submitters": ["ada@lab"],
+    "attempts": [],
+    "next_try": None,
 }
+"""A complete job as the service answers it."""
+
+FAULT: dict[str, Any] = {
+    "kind": "unavailable",
+    "title": "Unavailable",
+    "detail": "the disk is full",
+    "value": None,
+    "remedy": "make room",
+}
+
+ATTEMPTS: list[dict[str, Any]] = [
+    {
+        "attempt": 1,
+        "worker": "north-7",
+        "began": "2026-01-02T03:04:05Z",
+        "ended": "2026-01-02T03:04:35Z",
+        "outcome": "lost",
+        "error": None,
+    },
+    {
+        "attempt": 2,
+        "worker": "south-3",
+        "began": "2026-01-02T03:04:35Z",
+        "ended": "2026-01-02T03:04:37.4Z",
+        "outcome": "retrying",
+        "error": FAULT,
+    },
+]
 
 
 def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
@@ -60,6 +91,33 @@ def problem(kind: str, status: int, **headers: str) -> httpx.Response:
         "status": status,
     }
     return answer(document, status, **headers)
+
+
+def events(*pieces: bytes | Exception) -> httpx.Response:
+    """A stream of events in these pieces; an exception breaks it."""
+    return streaming(pieces)
+
+
+def streaming(pieces: Iterable[bytes | Exception]) -> httpx.Response:
+    """:func:`events` of pieces that are made while they are read."""
+    headers = {"Content-Type": "text/event-stream; charset=utf-8"}
+    return httpx.Response(200, headers=headers, stream=Pieces(pieces))
+
+
+def told(**changes: Any) -> bytes:
+    """A job as an event."""
+    return f"event: job\ndata: {json.dumps(JOB | changes)}\n\n".encode()
+
+
+class Pieces(httpx.SyncByteStream):
+    def __init__(self, pieces: Iterable[bytes | Exception]) -> None:
+        self.pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
 
 
 class Script:
@@ -84,7 +142,7 @@ class Script:
 
     def client(self) -> Client:
         http = httpx.Client(base_url=URL, transport=httpx.MockTransport(self))
-        return Client(http=http, retry=Retry(sleep=self.pauses.append))
+        return Client(http=http, retry=Retry(sleep=self.pauses.append), submitter="ada@lab")
 
 
 class BreakingLine:
@@ -141,12 +199,13 @@ def keep_pack(store: Store, pack_id: str, rows: int = 50, width: int = 16) -> np
     manifest = plain_manifest(rows)
     features_ND = np.random.default_rng(5).normal(size=(rows, width)).astype(np.float32)
     features_ND[3] = 0  # as a worker leaves the row of a broken image
-    path = store.building(pack_id)
+    path = store.building(pack_id) / "pack.h5"
+    path.parent.mkdir()
     recipe, dataset = {"network": "resnet18"}, {"name": "set", "version": 1, "view": None}
     create(path, manifest, recipe=recipe, dataset=dataset, row_shape=(width,), dtype="float32")
     with PackWriter(path) as writer:
-        writer.write(0, features_ND, np.arange(rows) != 3)
-        hashes = [writer.finish_shard(shard) for shard in range(writer.layout.shards)]
+        writer.write(np.arange(rows), features_ND, np.arange(rows) != 3)
+        hashes = [writer.hash_shard(shard) for shard in range(writer.layout.shards)]
     seal(path, hashes, {})
     row = PackRow(
         pack_id=pack_id,
@@ -169,7 +228,7 @@ def keep_pack(store: Store, pack_id: str, rows: int = 50, width: int = 16) -> np
     )
     database = Database(f"sqlite:///{store.root / 'featurepack.db'}")
     with database.write() as connection:
-        store.publish_pack(pack_id)
+        store.publish_pack(pack_id, path)
         Catalogue(database).add_pack(connection, row)
     database.close()
     return features_ND

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,37 +13,10 @@ import pytest
 from featurepack import Client
 from featurepack.cli.labs import LabFile, guess
 from featurepack.cli.main import main, make_parser
-from featurepack.progress import duration, tell_job, watching
-from featurepack.terminal import cell, console_for
-from tests.talking import JOB, Script, answer, problem
-
-PACK: dict[str, Any] = {
-    "object": "pack",
-    "pack_id": "r-d",
-    "network": "vgg16",
-    "dataset": "birds",
-    "recipe_id": "r",
-    "dataset_id": "d",
-    "imported": False,
-    "recipe": {},
-    "dataset_info": {},
-    "classes": ["owl"],
-    "splits": {"train": [0, 8]},
-    "rows": 8,
-    "row_shape": [4],
-    "dtype": "float32",
-    "bytes": 2048,
-    "etag": "e",
-    "invalid_rows": [],
-    "provenance": {},
-    "created": "2026-01-02T03:04:05Z",
-    "last_used": None,
-    "hits": 2,
-}
-
-
-def run(script: Script, *arguments: str) -> int:
-    return main(arguments, connect=lambda _: script.client())
+from featurepack.progress import duration
+from featurepack.terminal import cell
+from tests.commands import PACK, run
+from tests.talking import FAULT, JOB, Script, answer, events, problem, told
 
 
 def commands(parser: argparse.ArgumentParser, before: tuple[str, ...] = ()) -> Iterator[Any]:
@@ -76,6 +48,7 @@ def test_every_command_has_help(
         ["submit", "vgg16", "birds", "--validation", "1.5"],
         ["datasets", "add", "x", "--builtin", "digits", "--folder", "y"],
         ["packs", "show"],
+        ["verify", "r-d", "--rows", "0"],
     ],
 )
 def test_arguments_that_cannot_be_end_with_2(
@@ -106,7 +79,7 @@ def test_a_file_that_is_not_there_ends_with_1(capsys: pytest.CaptureFixture[str]
 
 
 def test_ctrl_c_ends_with_130() -> None:
-    def interrupted(_: str) -> Client:
+    def interrupted(_: str, *, submitter: str | None) -> Client:
         raise KeyboardInterrupt
 
     assert main(["packs"], connect=interrupted) == 130
@@ -138,7 +111,8 @@ def test_the_address_comes_from_the_option_or_the_environment(
 ) -> None:
     seen = []
 
-    def connect(url: str) -> Client:
+    def connect(url: str, *, submitter: str | None) -> Client:
+        assert submitter is None
         seen.append(url)
         return Script(answer({"items": [], "next_cursor": None})).client()
 
@@ -150,52 +124,51 @@ def test_the_address_comes_from_the_option_or_the_environment(
     assert seen == ["http://127.0.0.1:8000", "http://a", "http://b", "http://c"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sent"),
-    [
-        ([], {}),
-        (["--tap", "features:avg"], {"tap": "features:avg"}),
-        (["--tap", "a", "--tap", "b:max"], {"taps": ["a", "b:max"]}),
-        (
-            ["--transform", "stretch", "--weights", "random:1", "--on-error", "fail"],
-            {"transform": "stretch", "weights": "random:1", "on_error": "fail"},
-        ),
-        (["--compute", "fast"], {"numerics": {"compute": "fast"}}),
-        (
-            ["--per-class", "5", "--seed", "0", "--validation", "0.2", "--limit", "9"],
-            {"view": {"per_class": 5, "limit": 9, "validation": 0.2, "seed": 0}},
-        ),
-        (["--priority", "-3"], {"priority": -3}),
-    ],
-)
-def test_submit_sends_what_was_given_and_nothing_else(
-    arguments: list[str], sent: dict[str, Any]
-) -> None:
-    script = Script(answer({"items": [PACK]} if "taps" in sent else PACK))
-    assert run(script, "submit", "vgg16", "birds", *arguments) == 0
-    assert script.bodies == [{"network": "vgg16", "dataset": "birds"} | sent]
+def test_packs_are_pinned_and_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    script = Script(answer(PACK | {"pinned": True}))
+    assert run(script, "packs", "pin", "r-d") == 0
+    assert (script.requests[0].method, script.requests[0].url.path) == ("PUT", "/v1/packs/r-d/pin")
+    script = Script(answer(PACK))
+    assert run(script, "packs", "unpin", "r-d") == 0
+    assert script.requests[0].method == "DELETE"
+    capsys.readouterr()
+    bad = PACK | {"pinned": True, "problem": FAULT | {"detail": "shard 3 is damaged"}}
+    pinned = PACK | {"pinned": True}
+    assert run(Script(answer({"items": [bad, pinned, PACK], "next_cursor": None})), "packs") == 0
+    _, first, second, third = capsys.readouterr().out.splitlines()
+    assert first.endswith("  pinned, problem")
+    assert second.endswith("  pinned")
+    assert third.endswith("03:04:05")
+    assert run(Script(answer(bad)), "packs", "show", "r-d") == 0
+    assert "shard 3 is damaged; make room\n" in capsys.readouterr().out
 
 
-def test_submit_waits_and_tells_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = {"phase": "extracting", "rows_total": 8, "rows_done": 4, "images_per_second": 2.0}
-    running = JOB | {"state": "running", "progress": progress | {"seconds_left": 70}}
-    script = Script(
-        answer(JOB, 202), answer(running), answer(JOB | {"state": "succeeded"}), answer(PACK)
-    )
-    assert run(script, "submit", "vgg16", "birds", "--wait") == 0
-    printed = capsys.readouterr()
-    assert printed.out == "pack r-d: 8 × 4 float32\n"
-    assert printed.err.splitlines() == [
-        "vgg16 on birds: queued",
-        "vgg16 on birds: extracting, 4 of 8 rows, 2 images/s, 1 min 10 s left",
+def test_verify_tells_what_was_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    result = {"pack_id": "r-d", "shards": 3, "rows_checked": 0}
+    script = Script(answer(JOB, 202), events(told(state="succeeded", result=result)))
+    assert run(script, "verify", "r-d") == 0
+    assert script.requests[0].url.query == b""
+    result = {"pack_id": "r-d", "shards": 3, "rows_checked": 8}
+    script = Script(answer(JOB, 202), events(told(state="succeeded", result=result)))
+    assert run(script, "verify", "r-d", "--rows", "8") == 0
+    assert script.requests[0].url.query == b"rows=8"
+    assert capsys.readouterr().out.splitlines() == [
+        "pack r-d is sound; shards checked: 3",
+        "pack r-d is sound; shards checked: 3, rows extracted again: 8",
     ]
 
 
-def test_a_failed_job_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    error = {"kind": "corrupt-data", "detail": "image 3 is broken", "remedy": "mend it"}
-    script = Script(answer(JOB, 202), answer(JOB | {"state": "failed", "error": error}))
-    assert run(script, "submit", "vgg16", "birds", "--wait", "--json") == 1
-    assert "featurepack: image 3 is broken; mend it\n" in capsys.readouterr().err
+def test_the_submitter_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def connect(_: str, *, submitter: str | None) -> Client:
+        seen.append(submitter)
+        return Script(answer({"items": [], "next_cursor": None})).client()
+
+    for value in ("", "night-run"):
+        monkeypatch.setenv("FEATUREPACK_SUBMITTER", value)
+        main(["packs"], connect=connect)
+    assert seen == [None, "night-run"]
 
 
 def test_import_guesses_the_pair_from_the_names(tmp_path: Path) -> None:
@@ -231,33 +204,6 @@ def test_import_guesses_the_pair_from_the_names(tmp_path: Path) -> None:
 )
 def test_the_labs_names(name: str, pair: tuple[str, str] | None) -> None:
     assert guess(name, ["mobilenet_v2", "mobilenet_v3"]) == (pair and LabFile(*pair))
-
-
-def test_a_terminal_gets_a_bar() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    stream = Terminal()
-    with watching("work", console_for(stream)) as tell:
-        tell(1, 2, "[red]", "half")
-    assert "work" in stream.getvalue()
-    assert "[red], half" in stream.getvalue()
-    assert "\x1b" in stream.getvalue()
-
-
-def test_progress_of_other_jobs(capsys: pytest.CaptureFixture[str]) -> None:
-    from featurepack import Job
-
-    training = {"phase": "training", "epoch": 3, "epochs": 50}
-    reading = {"phase": "reading images", "rows_done": 70}
-    with watching("x") as tell:
-        for progress in (training, reading):
-            tell_job(tell, Job.of(JOB | {"state": "running", "progress": progress}))
-    assert capsys.readouterr().err.splitlines() == [
-        "x: training, epoch 3 of 50",
-        "x: reading images, 70 rows",
-    ]
 
 
 def test_values_are_shown_for_people() -> None:

@@ -16,6 +16,7 @@ from cache.rows import DatasetRow
 from cache.store import Store
 from featurepack import (
     Client,
+    Conflict,
     ConnectionFailed,
     CorruptData,
     InvalidRequest,
@@ -208,16 +209,23 @@ def test_submit_estimate_and_cancel_on_the_real_service(service: TestClient, sto
     with database.write() as connection:
         Catalogue(database).add_dataset(connection, row)
     database.close()
-    client = Client(http=service)
-    job = client.submit("resnet18", "set", weights="random:0", view={"per_class": 2})
+    client = Client(http=service, submitter="ada@lab")
+    other = Client(http=service, submitter="eve@lab")
+    job, *again = [
+        one.submit("resnet18", "set", weights="random:0", view={"per_class": 2})
+        for one in (client, client, other)
+    ]
     assert isinstance(job, Job)
-    again = client.submit("resnet18", "set", weights="random:0", view={"per_class": 2})
-    assert isinstance(again, Job)
-    assert again.id == job.id
+    assert [isinstance(one, Job) and one.id for one in again] == [job.id] * 2
     several = client.submit("resnet18", "set", weights="random:0", taps=["layer1:avg", "layer2"])
     assert [type(one) for one in several] == [Job, Job]
     estimate = client.estimate("resnet18", "set", weights="random:0")
     assert (estimate.rows, estimate.cached, estimate.row_shape) == (20, False, [512])
-    assert client.cancel(job.id).state == "cancelled"
+    withdrawn = client.cancel(job.id)
+    assert withdrawn.goes_on_for_others
+    assert withdrawn.submitters == ["eve@lab"]
+    with pytest.raises(Conflict):
+        client.cancel(job.id)
+    assert other.cancel(job.id).state == "cancelled"
     with pytest.raises(NotFound):
         client.submit("resnet18", "nothing")

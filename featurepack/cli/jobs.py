@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
-from featurepack.answers import Estimate, Job, Pack
+from featurepack.answers import Attempt, Estimate, Job, Pack
 from featurepack.cli.output import Output, shape, size
 from featurepack.cli.parsing import Subcommands, command, group, whole
 from featurepack.cli.recipe import add_recipe, options_of
 from featurepack.client import Client
-from featurepack.progress import duration
+from featurepack.progress import duration, fault_of, next_try
 
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 
@@ -36,11 +39,16 @@ def add(commands: Subcommands) -> None:
     listed.add_argument(
         "--limit", type=whole, metavar="N", default=argparse.SUPPRESS, help="default: 50"
     )
-    for name, run, text in (
-        ("show", show, "show a job"),
-        ("cancel", cancel, "cancel a job"),
-    ):
-        parser = command(jobs, name, run, text)
+    shown = command(jobs, "show", show, "show a job and every attempt at it")
+    cancelled = command(
+        jobs,
+        "cancel",
+        cancel,
+        "no longer want a job",
+        "It is cancelled when all who submitted it have cancelled it.",
+    )
+    cancelled.add_argument("--force", action="store_true", help="cancel it whoever wants it")
+    for parser in (shown, cancelled):
         parser.add_argument("job_id", metavar="JOB_ID")
 
 
@@ -69,9 +77,15 @@ def submit(client: Client, out: Output, arguments: argparse.Namespace) -> None:
 
 def _sentence(found: Pack | Job) -> str:
     if isinstance(found, Job):
-        return f"job {found.id} is {found.state}; it builds pack {found.pack_id}"
+        return f"job {found.id} {_state(found)}; it builds pack {found.pack_id}"
     broken = f", {len(found.invalid_rows)} images broken" if found.invalid_rows else ""
     return f"pack {found.pack_id}: {shape(found.shape)} {found.dtype}{broken}"
+
+
+def _state(job: Job) -> str:
+    if job.next_try is None:
+        return f"is {job.state}"
+    return f"waits after a fault: {fault_of(job)}; {next_try(job.next_try)}"
 
 
 def estimate(client: Client, out: Output, arguments: argparse.Namespace) -> None:
@@ -81,7 +95,17 @@ def estimate(client: Client, out: Output, arguments: argparse.Namespace) -> None
         found = [client.estimate(network, dataset, **options)]
     else:
         found = client.estimate(network, dataset, taps=taps, **options)
-    columns = ("pack", "cached", "rows", "to compute", "row", "size", "time")
+    columns = (
+        "pack",
+        "cached",
+        "rows",
+        "known",
+        "to compute",
+        "row",
+        "size",
+        "time",
+        "measured on",
+    )
     out.listing(found, columns, _estimate_row)
 
 
@@ -90,10 +114,12 @@ def _estimate_row(found: Estimate) -> tuple[object, ...]:
         found.pack_id,
         found.cached,
         found.rows,
+        found.rows_cached,
         found.rows_to_compute,
         None if found.row_shape is None else shape(found.row_shape),
         None if found.bytes is None else size(found.bytes),
         None if found.seconds is None else duration(found.seconds),
+        found.measured_on,
     )
 
 
@@ -116,14 +142,42 @@ def _job_row(job: Job) -> tuple[object, ...]:
         f"{done} of {total}" if done is not None and total else done,
         job.pack_id,
         job.created,
-        "" if job.error is None else job.error.get("detail"),
+        _problem(job),
     )
 
 
+def _problem(job: Job) -> object:
+    if job.error is not None:
+        return job.error.get("detail")
+    return "" if job.next_try is None else fault_of(job)
+
+
 def show(client: Client, out: Output, arguments: argparse.Namespace) -> None:
-    out.record(client.job(arguments.job_id))
+    job = client.job(arguments.job_id)
+    out.record(job, _details(job))
+
+
+def _details(job: Job) -> Iterator[tuple[str, object]]:
+    values = {field.name: getattr(job, field.name) for field in dataclasses.fields(job)}
+    del values["attempts"]
+    values["submitters"] = ", ".join(job.submitters)
+    yield from values.items()
+    for attempt in job.attempts:
+        yield f"attempt {attempt.attempt}", ", ".join(_attempt(attempt))
+
+
+def _attempt(attempt: Attempt) -> Iterator[str]:
+    seconds = ((attempt.ended or datetime.now(UTC)) - attempt.began).total_seconds()
+    yield from (attempt.worker, attempt.outcome, duration(max(0.0, seconds)))
+    if attempt.error is not None:
+        yield str(attempt.error.get("detail"))
 
 
 def cancel(client: Client, out: Output, arguments: argparse.Namespace) -> None:
-    job = client.cancel(arguments.job_id)
-    out.line(job, f"job {job.id} is {'being cancelled' if job.cancelling else job.state}")
+    job = client.cancel(arguments.job_id, force=arguments.force)
+    if job.goes_on_for_others:
+        count = len(job.submitters)
+        others = "1 other still wants" if count == 1 else f"{count} others still want"
+        out.line(job, f"job {job.id}: withdrawn; {others} it")
+    else:
+        out.line(job, f"job {job.id} is {'being cancelled' if job.cancelling else job.state}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from featurepack import __version__
 from featurepack.cli import datasets, heads, jobs, networks, packs, serve, weights
@@ -45,14 +46,21 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None, connect: Callable[[str], Client] = Client) -> int:
-    """Run one command. ``connect`` makes the client from the address."""
+class Connect(Protocol):
+    """Makes the client from the service's address and the name of who asks."""
+
+    def __call__(self, url: str, *, submitter: str | None) -> Client: ...
+
+
+def main(arguments: Sequence[str] | None = None, connect: Connect = Client) -> int:
+    """Run one command."""
     parsed = make_parser().parse_args(arguments)
     try:
         if hasattr(parsed, "local"):
             return int(parsed.local(parsed))
         url = parsed.url or os.environ.get("FEATUREPACK_URL") or DEFAULT_URL
-        with connect(url) as client:
+        submitter = os.environ.get("FEATUREPACK_SUBMITTER") or None
+        with connect(url, submitter=submitter) as client:
             parsed.run(client, Output(as_json=parsed.json), parsed)
         sys.stdout.flush()
         return 0

@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from featurepack.answers import Job
-from featurepack.jobs import OnProgress
 from featurepack.progress import Tell, tell_job, watching
 from featurepack.terminal import Row, console_for, print_table
+from featurepack.waiting import OnProgress
 
 
 class Output:

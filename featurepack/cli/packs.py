@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from featurepack.answers import Pack
 from featurepack.cli.labs import LabFile, guess
 from featurepack.cli.output import Output, counts, shape, size
-from featurepack.cli.parsing import Subcommands, UsageError, command, group
+from featurepack.cli.parsing import Subcommands, UsageError, command, group, positive
 from featurepack.client import Client
 
 
 def add(commands: Subcommands) -> None:
-    packs = group(commands, "packs", "list, show and delete packs", show_all)
+    packs = group(commands, "packs", "list, show, keep and delete packs", show_all)
     parser = command(packs, "list", show_all, "list packs, newest first")
     parser.add_argument("--network", default=argparse.SUPPRESS)
     parser.add_argument("--dataset", default=argparse.SUPPRESS)
     for name, run, text in (
         ("show", show, "show a pack with its recipe and provenance"),
+        ("pin", pin, "keep a pack: it is never evicted to make room"),
+        ("unpin", unpin, "let a pack go when room is needed"),
         ("delete", delete, "delete a pack and the heads trained on it"),
     ):
         _pack_id(command(packs, name, run, text))
@@ -31,7 +34,17 @@ def add(commands: Subcommands) -> None:
     )
     _pack_id(parser)
     parser.add_argument("path", metavar="OUT", type=Path, help="a name that ends in .h5 or .npz")
-    _pack_id(command(commands, "verify", verify, "hash a pack again and compare"))
+    parser = command(
+        commands,
+        "verify",
+        verify,
+        "hash a pack again and compare",
+        "A damaged pack is not served any more; submitting its pair again builds it anew.",
+    )
+    _pack_id(parser)
+    parser.add_argument(
+        "--rows", type=positive, metavar="K", help="extract K random rows again, too"
+    )
     parser = command(
         commands,
         "import",
@@ -63,6 +76,7 @@ def show_all(client: Client, out: Output, arguments: argparse.Namespace) -> None
         "size",
         "hits",
         "created",
+        "marks",
     )
     out.listing(found, columns, _row)
 
@@ -78,11 +92,28 @@ def _row(pack: Pack) -> tuple[object, ...]:
         size(pack.bytes),
         pack.hits,
         pack.created,
+        ", ".join(["pinned"] * pack.pinned + ["problem"] * (pack.problem is not None)),
     )
 
 
 def show(client: Client, out: Output, arguments: argparse.Namespace) -> None:
-    out.record(client.pack(arguments.pack_id))
+    pack = client.pack(arguments.pack_id)
+    values = {field.name: getattr(pack, field.name) for field in dataclasses.fields(pack)}
+    if pack.problem is not None:
+        values["problem"] = "; ".join(
+            str(pack.problem[part]) for part in ("detail", "remedy") if pack.problem.get(part)
+        )
+    out.record(pack, values.items())
+
+
+def pin(client: Client, out: Output, arguments: argparse.Namespace) -> None:
+    pack = client.pin(arguments.pack_id)
+    out.line(pack, f"pack {pack.pack_id} is pinned")
+
+
+def unpin(client: Client, out: Output, arguments: argparse.Namespace) -> None:
+    pack = client.unpin(arguments.pack_id)
+    out.line(pack, f"pack {pack.pack_id} is not pinned")
 
 
 def delete(client: Client, out: Output, arguments: argparse.Namespace) -> None:
@@ -103,9 +134,11 @@ def pull(client: Client, out: Output, arguments: argparse.Namespace) -> None:
 
 def verify(client: Client, out: Output, arguments: argparse.Namespace) -> None:
     with out.watching_job(f"pack {arguments.pack_id}") as on_progress:
-        job = client.verify(arguments.pack_id, on_progress=on_progress)
-    shards = (job.result or {}).get("shards")
-    out.line(job, f"pack {arguments.pack_id} is sound; shards checked: {shards}")
+        job = client.verify(arguments.pack_id, arguments.rows, on_progress=on_progress)
+    result = job.result or {}
+    rows = f", rows extracted again: {result.get('rows_checked')}" if arguments.rows else ""
+    shards = result.get("shards")
+    out.line(job, f"pack {arguments.pack_id} is sound; shards checked: {shards}{rows}")
 
 
 def import_(client: Client, out: Output, arguments: argparse.Namespace) -> None:

@@ -55,6 +55,17 @@ def whole(text: str) -> int:
 whole.__name__ = "whole number"
 
 
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+positive.__name__ = "whole number from 1"
+
+
 def share(text: str) -> float:
     """A number between 0 and 1."""
     number = float(text)
