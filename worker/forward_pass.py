@@ -161,7 +161,7 @@ class ForwardPass:
 
     def _refuse_broken(self, batch: Batch) -> None:
         if batch.broken and self._must_fail():
-            row, error = next(iter(batch.broken.items()))
+            row, error = min(batch.broken.items(), key=lambda item: item[0])
             raise CorruptData(
                 f"the image {self.manifest.row_id_N[row]!r} cannot be decoded: {error.message}",
                 value=self.manifest.row_id_N[row],

@@ -22,17 +22,21 @@ from torch import Tensor
 from cache.errors import CorruptData, FeaturepackError, TooLarge
 from cache.recipe import Transform
 from worker.image_reader import ImageReader
-from worker.images import decode, pixels_to_rgb
-from worker.transforms import apply
+from worker.images import Pixels, decode, pixels_to_rgb
+from worker.transforms import apply_batch
 
 AHEAD = 3
+PIECE = 8
+"""Rows that one thread decodes and transforms at a time."""
+
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Batch:
     """Rows ready for the network; undecodable ones are zero."""
 
-    row_N: npt.NDArray[np.int64]
+    row_N: Rows
     images_NCHW: Tensor
     valid_N: npt.NDArray[np.bool_]
     broken: dict[int, FeaturepackError]
@@ -42,7 +46,7 @@ class Batch:
 def batches(
     reader: ImageReader,
     transform: Transform,
-    rows: npt.NDArray[np.int64],
+    rows: Rows,
     *,
     size: int,
     threads: int,
@@ -53,48 +57,80 @@ def batches(
         CorruptData: an image's bytes are not those that were registered.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    waiting: deque[tuple[npt.NDArray[np.int64], list[Future[_Decoded]]]] = deque()
+    waiting: deque[_Waiting] = deque()
     try:
         for start in range(0, len(rows), size):
-            row_N = rows[start : start + size]
-            decoding = [pool.submit(_decode, reader, transform, int(row)) for row in row_N]
-            waiting.append((row_N, decoding))
+            waiting.append(_begin(pool, reader, transform, rows[start : start + size]))
             if len(waiting) >= AHEAD:
-                yield _collect(*waiting.popleft(), transform.output_HW)
+                yield waiting.popleft().collect()
         while waiting:
-            yield _collect(*waiting.popleft(), transform.output_HW)
+            yield waiting.popleft().collect()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_Decoded = tuple[Tensor | FeaturepackError, float]
+@dataclass(frozen=True)
+class _Waiting:
+    """A batch whose pieces are being decoded into their places."""
+
+    row_N: Rows
+    images_NCHW: Tensor
+    pieces: list[Future[_Decoded]]
+
+    def collect(self) -> Batch:
+        """Wait for all pieces."""
+        broken: dict[int, FeaturepackError] = {}
+        seconds = 0.0
+        for piece in self.pieces:
+            decoded = piece.result()
+            broken |= decoded.broken
+            seconds += decoded.seconds
+        valid_N = np.array([row not in broken for row in self.row_N.tolist()], bool)
+        return Batch(self.row_N, self.images_NCHW, valid_N, broken, seconds)
 
 
-def _decode(reader: ImageReader, transform: Transform, row: int) -> _Decoded:
-    """One row's network input, or why its image cannot be decoded; and the seconds it took."""
+@dataclass(frozen=True)
+class _Decoded:
+    """Which rows of a piece cannot be decoded and why, and the seconds it took."""
+
+    broken: dict[int, FeaturepackError]
+    seconds: float
+
+
+def _begin(
+    pool: ThreadPoolExecutor, reader: ImageReader, transform: Transform, row_N: Rows
+) -> _Waiting:
+    images_NCHW = torch.zeros(len(row_N), 3, *transform.output_HW)
+    pieces = [
+        pool.submit(
+            _decode, reader, transform, row_N[start:][:PIECE], images_NCHW[start : start + PIECE]
+        )
+        for start in range(0, len(row_N), PIECE)
+    ]
+    return _Waiting(row_N, images_NCHW, pieces)
+
+
+def _decode(
+    reader: ImageReader, transform: Transform, row_P: Rows, images_PCHW: Tensor
+) -> _Decoded:
+    """Put the network's input of some rows in its place; undecodable ones stay zero.
+
+    Images of one shape, as datasets of small ones have them, are transformed in one call.
+    """
     began = time.perf_counter()
-    data = reader.read(row)  # bytes that changed fail the job; broken images do not
-    image: Tensor | FeaturepackError
-    try:
-        pixels_HWC = decode(data) if isinstance(data, bytes) else pixels_to_rgb(data)
-        image = apply(pixels_HWC, transform)
-    except (CorruptData, TooLarge) as error:
-        image = error
-    return image, time.perf_counter() - began
-
-
-def _collect(
-    row_N: npt.NDArray[np.int64], futures: list[Future[_Decoded]], output_HW: tuple[int, int]
-) -> Batch:
-    decoded = [future.result() for future in futures]
-    results = zip(row_N.tolist(), (result for result, _ in decoded), strict=True)
-    broken = {row: result for row, result in results if isinstance(result, FeaturepackError)}
-    zero = torch.zeros(3, *output_HW)
-    rows = [image if isinstance(image, Tensor) else zero for image, _ in decoded]
-    return Batch(
-        row_N=row_N,
-        images_NCHW=torch.stack(rows),
-        valid_N=np.array([isinstance(image, Tensor) for image, _ in decoded]),
-        broken=broken,
-        decode_seconds=sum(seconds for _, seconds in decoded),
-    )
+    broken: dict[int, FeaturepackError] = {}
+    by_shape: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
+    for place, row in enumerate(row_P.tolist()):
+        data = reader.read(row)  # bytes that changed fail the job; broken images do not
+        try:
+            pixels_HWC = decode(data) if isinstance(data, bytes) else pixels_to_rgb(data)
+            by_shape.setdefault(pixels_HWC.shape, []).append((place, pixels_HWC))
+        except (CorruptData, TooLarge) as error:
+            broken[row] = error
+    for alike in by_shape.values():
+        places = [place for place, _ in alike]
+        try:
+            images_PCHW[places] = apply_batch(np.stack([p for _, p in alike]), transform)
+        except TooLarge as error:
+            broken |= {int(row_P[place]): error for place in places}
+    return _Decoded(broken, time.perf_counter() - began)
