@@ -15,13 +15,21 @@ from tests.manifests import plain_manifest
 
 
 def keep_real_pack(
-    catalogue: Catalogue, store: Store, seed: int = 0, rows: int = 50, width: int = 16
+    catalogue: Catalogue,
+    store: Store,
+    seed: int = 0,
+    rows: int = 50,
+    width: int = 16,
+    named: str | None = None,
 ) -> tuple[str, np.ndarray]:
-    """Publish a pack whose id follows from what is in it; the id and its features [N, D]."""
+    """Publish a pack, whose id follows from what is in it unless it is ``named``.
+
+    The id and its features [N, D]; row 3 is zero, as a worker leaves that of a broken image.
+    """
     manifest = plain_manifest(rows, seed=seed)
     recipe, dataset = {"network": "resnet18"}, {"name": "set", "version": 1, "view": None}
     recipe_id = blake2b_hex(canonical_json(recipe))
-    new_id = pack_id(recipe_id, manifest.dataset_id)
+    new_id = named or pack_id(recipe_id, manifest.dataset_id)
     features_ND = np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32)
     features_ND[3] = 0
     path = store.building(new_id) / "pack.h5"

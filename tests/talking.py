@@ -12,16 +12,12 @@ from starlette.testclient import TestClient
 
 from cache.catalogue import Catalogue
 from cache.database import Database
-from cache.identity import hash_file
-from cache.pack import create, seal
-from cache.pack_writer import PackWriter
-from cache.rows import PackRow
 from cache.store import Store
 from featurepack import Client
 from featurepack.transport import Retry
 from service.app import create_app
 from service.settings import ServiceSettings
-from tests.manifests import plain_manifest
+from tests.keeping import keep_real_pack
 
 URL = "http://featurepack.test"
 
@@ -196,39 +192,9 @@ def application(store: Store) -> TestClient:
 
 def keep_pack(store: Store, pack_id: str, rows: int = 50, width: int = 16) -> np.ndarray:
     """Put a pack into a store whose database exists; its features [N, D]."""
-    manifest = plain_manifest(rows)
-    features_ND = np.random.default_rng(5).normal(size=(rows, width)).astype(np.float32)
-    features_ND[3] = 0  # as a worker leaves the row of a broken image
-    path = store.building(pack_id) / "pack.h5"
-    path.parent.mkdir()
-    recipe, dataset = {"network": "resnet18"}, {"name": "set", "version": 1, "view": None}
-    create(path, manifest, recipe=recipe, dataset=dataset, row_shape=(width,), dtype="float32")
-    with PackWriter(path) as writer:
-        writer.write(np.arange(rows), features_ND, np.arange(rows) != 3)
-        hashes = [writer.hash_shard(shard) for shard in range(writer.layout.shards)]
-    seal(path, hashes, {})
-    row = PackRow(
-        pack_id=pack_id,
-        recipe_id=pack_id,
-        dataset_id=manifest.dataset_id,
-        network="resnet18",
-        dataset="set",
-        imported=False,
-        recipe=recipe,
-        dataset_info=dataset,
-        classes=list(manifest.classes),
-        splits={name: list(span) for name, span in manifest.splits.items()},
-        rows=rows,
-        row_shape=[width],
-        dtype="float32",
-        bytes=path.stat().st_size,
-        etag=hash_file(path),
-        invalid_rows=[manifest.row_id_N[3]],
-        provenance={},
+    database = Database(store.database_url)
+    _, features_ND = keep_real_pack(
+        Catalogue(database), store, rows=rows, width=width, named=pack_id
     )
-    database = Database(f"sqlite:///{store.root / 'featurepack.db'}")
-    with database.write() as connection:
-        store.publish_pack(pack_id, path)
-        Catalogue(database).add_pack(connection, row)
     database.close()
     return features_ND

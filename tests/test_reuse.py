@@ -10,7 +10,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from cache.dataset import ImageLocation, Manifest, View
 from cache.jobs import Job
@@ -21,7 +20,7 @@ from cache.reuse import find_known, first_rows
 from cache.row_index import index_of, keys_of, open_index
 from cache.store import Store
 from tests.pictures import write_image_folder
-from tests.working import build, recipe_of, register, submit, working
+from tests.working import build, count_images, recipe_of, register, submit, working
 from worker import forward_pass
 from worker.loop import step
 from worker.tasks import EXTRACTION
@@ -62,24 +61,7 @@ def random_hashes(rows: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Images that went through the network, batch by batch."""
-    images: list[int] = []
-    original = forward_pass.make_engine
-
-    def counting(*arguments: Any) -> Any:
-        engine = original(*arguments)
-        run = engine.run
-
-        def counted(images_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
-            if images_NCHW.any():  # not the run on zeros that tells a row's shape
-                images.append(len(images_NCHW))
-            return run(images_NCHW)
-
-        engine.run = counted
-        return engine
-
-    monkeypatch.setattr(forward_pass, "make_engine", counting)
-    return images
+    return count_images(monkeypatch)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from cache import networks
@@ -15,6 +16,7 @@ from cache.dataset import Manifest
 from cache.jobs import Job, Jobs, NewJob
 from cache.recipe import Numerics, Recipe, Tap, Transform, pack_id
 from cache.store import Store
+from worker import forward_pass
 from worker.context import Context, open_context
 from worker.ingest import IngestLimits, ingest
 from worker.loop import step
@@ -104,3 +106,24 @@ def plain_network(name: str, seed: int) -> torch.nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return torchvision.models.get_model(name, weights=None).eval()
+
+
+def count_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images that go through networks from now on, batch by batch."""
+    images: list[int] = []
+    original = forward_pass.make_engine
+
+    def counting(*arguments: Any) -> Any:
+        engine = original(*arguments)
+        run = engine.run
+
+        def counted(images_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
+            if images_NCHW.any():  # not the run on zeros that tells a row's shape
+                images.append(len(images_NCHW))
+            return run(images_NCHW)
+
+        engine.run = counted
+        return engine
+
+    monkeypatch.setattr(forward_pass, "make_engine", counting)
+    return images
