@@ -150,3 +150,13 @@ stores = sa.Table(
     metadata,
     sa.Column("store_id", sa.Text, primary_key=True),
 )
+
+engines = sa.Table(
+    "engines",
+    metadata,
+    sa.Column("machine", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("about", Json, nullable=False),
+    sa.Column("choice", Json, nullable=False),
+    sa.Column("measured", sa.Float, nullable=False),
+)
