@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import pickle
@@ -685,10 +686,11 @@ def test_random_opcodes_give_arrays_or_a_clear_error(tmp_path: Path, parts: list
 
 def test_the_files_are_closed_after_a_refusal(store: Store) -> None:
     """The store's files could not be removed on some systems, and descriptors would run out."""
+    gc.collect()  # what earlier tests left to be closed
     before = {path.name for path in Path("/proc/self/fd").iterdir()}
     for data in (npz(x=IMAGES, y=LABELS[:2]), zip_bomb(), npz(x=IMAGES * 1.0), TAR[:600]):
         refused(store, data)
-    assert {path.name for path in Path("/proc/self/fd").iterdir()} == before
+    assert {path.name for path in Path("/proc/self/fd").iterdir()} <= before
 
 
 def test_a_source_that_is_never_read_can_be_closed(store: Store) -> None:

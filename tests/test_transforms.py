@@ -15,7 +15,9 @@ from torchvision.models import get_weight
 
 from cache.errors import InvalidRequest, TooLarge
 from cache.recipe import Transform
-from worker.transforms import apply, apply_batch
+from worker.pixels.geometry import crop_corner, resized
+from worker.pixels.pillow_resize import resize_uint8
+from worker.pixels.transforms import apply, apply_batch, empty_images, prepare, resize_on
 
 RANDOM = np.random.default_rng(0)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -56,6 +58,29 @@ def test_uint8_equals_torchvisions_preset(name: str) -> None:
     for height, width in [(32, 32), (333, 500), (501, 334), (1, 7), (300, 3), (256, 257)]:
         image = pixels(height, width)
         assert torch.equal(apply(image, transform), preset(Image.fromarray(image)))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    source=st.tuples(st.integers(1, 120), st.integers(1, 120)),
+    resized_=st.tuples(st.integers(1, 120), st.integers(1, 120)),
+    crop=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    interpolation=st.sampled_from(["nearest", "bilinear", "bicubic"]),
+)
+def test_uint8_equals_pillow_whatever_the_shapes(
+    source: tuple[int, int], resized_: tuple[int, int], crop: Any, interpolation: Any
+) -> None:
+    """Pillow 13 begins with the rows where the height shrinks by much, else with the columns."""
+    height, width = (max(1, round(of * part)) for of, part in zip(resized_, crop, strict=True))
+    transform = Transform(
+        "stretch", resized_, (height, width), interpolation, True, "uint8", MEAN, STD
+    )
+    image, found = pixels(*source), np.empty((height, width, 3), np.uint8)
+    resize_uint8(image, transform, found)
+    whole = Image.fromarray(image).resize(resized_[::-1], Image.Resampling[interpolation.upper()])
+    top, left = crop_corner(resized_, transform)
+    expected = np.asarray(whole)[top : top + height, left : left + width]
+    np.testing.assert_array_equal(found, expected)
 
 
 @settings(deadline=None, max_examples=40)
@@ -142,3 +167,69 @@ def test_a_sliver_does_not_fill_the_memory(resample: Any) -> None:
     transform = Transform("shorter", (256,), (224, 224), "bilinear", True, resample, MEAN, STD)
     with pytest.raises(TooLarge, match="60000"):
         apply(np.zeros((60_000, 1, 3), np.uint8), transform)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("source", [(375, 500), (32, 32), (500, 375), (224, 900), (230, 20)])
+def test_rows_and_columns_that_are_left_out_do_not_matter(
+    interpolation: Any, source: tuple[int, int]
+) -> None:
+    """Pillow's one resize of the whole image, bit for bit."""
+    transform = Transform("shorter", (256,), (224, 200), interpolation, True, "uint8", MEAN, STD)
+    image = pixels(*source)
+    height, width = resized(source, transform)
+    filter_ = getattr(Image.Resampling, interpolation.upper())
+    whole = Image.fromarray(image).resize((width, height), filter_)
+    top, left = crop_corner((height, width), transform)
+    result = prepare(image[None], transform)[0].numpy()
+    expected = np.asarray(whole)[top : top + 224, left : left + 200]
+    np.testing.assert_array_equal(result, expected)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    height=st.integers(1, 80),
+    width=st.integers(1, 80),
+    resized_=st.tuples(st.integers(7, 120), st.integers(5, 120)),
+    interpolation=st.sampled_from(["nearest", "bilinear", "bicubic"]),
+    antialias=st.booleans(),
+    channels=st.sampled_from(["RGB", "BGR"]),
+)
+def test_every_way_of_resizing_in_float32_is_interpolates(
+    height: int,
+    width: int,
+    resized_: tuple[int, int],
+    interpolation: Any,
+    antialias: bool,
+    channels: Any,
+) -> None:
+    transform = Transform(
+        "stretch", resized_, (7, 5), interpolation, antialias, "float32", MEAN, STD, channels
+    )
+    images = RANDOM.integers(0, 256, (3, height, width, 3), np.uint8)
+    scaled = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32) / 255
+    options: dict[str, Any] = (
+        {"mode": "nearest-exact"}
+        if interpolation == "nearest"
+        else {"mode": interpolation, "antialias": antialias, "align_corners": False}
+    )
+    expected = torch.nn.functional.interpolate(scaled, resized_, **options)
+    top, left = crop_corner(resized_, transform)
+    expected = expected[:, :, top : top + 7, left : left + 5]
+    expected = (expected - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    expected = expected.flip(1) if channels == "BGR" else expected
+    for result in (apply_batch(images, transform), resize_on(torch.from_numpy(images), transform)):
+        torch.testing.assert_close(result, expected, atol=4e-6, rtol=0)
+
+
+@pytest.mark.parametrize("resample", ["uint8", "float32"])
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+@pytest.mark.parametrize("side", [20, 90])
+def test_a_result_can_be_written_to_where_it_is_wanted(
+    resample: Any, channels: Any, side: int
+) -> None:
+    transform = replace(STRETCH, resample=resample, channels=channels)
+    images = RANDOM.integers(0, 256, (3, side, side, 3), np.uint8)
+    place = empty_images(5, transform)[1:4]
+    assert prepare(images, transform, out=place).data_ptr() == place.data_ptr()
+    assert torch.equal(place, prepare(images, transform))

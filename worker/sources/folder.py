@@ -6,16 +6,15 @@ others are ignored as all files are that are no images.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cache.errors import InvalidRequest, TooLarge, Unavailable
 from cache.store import Store
-from worker.faults import unreadable
+from worker.pixels.disk_faults import unreadable
 from worker.sources.layout import is_hidden, is_image, place_all
+from worker.sources.regular_file import not_regular, read_regular_file
 from worker.sources.source import Images, IngestLimits, Place, Source, SourceImage
 
 
@@ -42,37 +41,6 @@ def open_folder(path: str, store: Store, limits: IngestLimits) -> Source:
     )
 
 
-def read_regular_file(root: Path, name: str, limit: int) -> bytes:
-    """The bytes of a file below ``root`` (a resolved path), at most ``limit`` of them.
-
-    Raises:
-        OSError: it cannot be read.
-        InvalidRequest: it is no regular file, or a link is on the way to it.
-        TooLarge: it is larger than ``limit``.
-    """
-    path = root / name
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise _not_regular(name) from error
-        raise
-    try:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode) or os.path.realpath(path) != str(path):
-            raise _not_regular(name)
-        if facts.st_size > limit:
-            raise TooLarge(
-                f"{name!r} has {facts.st_size} bytes, the limit for an image is {limit}",
-                value=name,
-                remedy="scale the image down, or raise the limit",
-            )
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(facts.st_size)
-    finally:
-        os.close(handle)
-
-
 def _walk(root: Path, limits: IngestLimits) -> Iterator[str]:
     """Paths of the images, relative to ``root``."""
     seen = 0
@@ -95,7 +63,7 @@ def _walk(root: Path, limits: IngestLimits) -> Iterator[str]:
                     pending.append(parts)
                 elif is_image(parts) or (entry.is_symlink() and entry.is_dir()):
                     if not entry.is_file(follow_symlinks=False):
-                        raise _not_regular("/".join(parts))
+                        raise not_regular("/".join(parts))
                     yield "/".join(parts)
 
 
@@ -120,14 +88,6 @@ def _read(
         except OSError as error:
             raise _unreadable(path, error) from error
         yield SourceImage(path, split, label, data)
-
-
-def _not_regular(name: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{name!r} is a link or a special file",
-        value=name,
-        remedy="put the file itself or a copy of it there; links are not followed",
-    )
 
 
 def _unreadable(name: str, error: OSError) -> Unavailable:

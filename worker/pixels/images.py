@@ -16,7 +16,8 @@ For 8-bit images without an orientation this equals ``np.asarray(Image.open(f).c
 
 Pillow's reader classes are called directly, not ``Image.open``: that one issues Python warnings
 for sizes from 89 million pixels up and for malformed metadata, and silencing those would mean
-changing filters that all threads share. For the same reason the orientation is read here.
+changing filters that all threads share. For the same reason the orientation is read here. Plain
+JPEG files take a faster way to the same pixels, see ``worker/pixels/jpeg.py``.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from cache.errors import CorruptData, InvalidRequest, TooLarge
+from worker.pixels import jpeg
+from worker.pixels.orientation import orientation, upright
 
 MAX_PIXELS = 100_000_000
 
@@ -60,7 +63,9 @@ def _png(file: io.BytesIO, name: str) -> ImageFile:
     return PngImageFile(io.BytesIO(_without_animation(file.getvalue())), name)
 
 
-_READERS: dict[re.Pattern[bytes], Callable[[io.BytesIO, str], ImageFile]] = {
+_Reader = Callable[[io.BytesIO, str], ImageFile]
+
+_READERS: dict[re.Pattern[bytes], _Reader] = {
     re.compile(rb"\xff\xd8\xff"): _Jpeg,
     re.compile(rb"\x89PNG\r\n\x1a\n"): _png,
     re.compile(rb"P[1-6]\s"): PpmImageFile,
@@ -86,13 +91,22 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
             value=repr(data[:16]),
             remedy=_REMEDY,
         )
+    if reader is _Jpeg and (header := jpeg.read_header(data)):
+        _check_size((header.width, header.height), max_pixels)
+        if (plain_HWC := jpeg.decode_plain(data)) is not None:
+            return upright(plain_HWC, header.orientation)
+    return _decode_by_pillow(reader, data, max_pixels)
+
+
+def _decode_by_pillow(reader: _Reader, data: bytes, max_pixels: int) -> Pixels:
+    """Raises as :func:`decode`."""
     try:
         with reader(io.BytesIO(data), "") as image:
             _check_size(image.size, max_pixels)
             image.load()
             _check_size(image.size, max_pixels)  # a GIF's frame may stick out of its screen
             pixels_HWC = _to_rgb(image)
-            return _upright(pixels_HWC, _orientation(image.info))
+            return upright(pixels_HWC, orientation(image.info))
     except (CorruptData, TooLarge, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -155,52 +169,6 @@ def _to_rgb(image: Image.Image) -> Pixels:
             remedy=_REMEDY,
         )
     return np.array(image if mode == "RGB" else image.convert("RGB"))
-
-
-def _upright(pixels_HWC: Pixels, orientation: int) -> Pixels:
-    """Undo the turn and mirroring that EXIF's orientation (1 to 8) describes."""
-    if orientation in (5, 6, 7, 8):
-        pixels_HWC = pixels_HWC.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels_HWC = pixels_HWC[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels_HWC = pixels_HWC[:, ::-1]
-    return np.ascontiguousarray(pixels_HWC)
-
-
-def _orientation(info: dict[str | tuple[int, int], object]) -> int:
-    """EXIF's orientation, else XMP's, else 1."""
-    exif, profile = info.get("exif"), info.get("Raw profile type exif")
-    if not isinstance(exif, bytes) and isinstance(profile, str):
-        try:
-            exif = bytes.fromhex("".join(profile.split("\n")[3:]))
-        except ValueError:
-            exif = None
-    if isinstance(exif, bytes) and (found := _exif_orientation(exif)) is not None:
-        return found
-    xmp = info.get("xmp")
-    match = re.search(rb'tiff:Orientation(?:="|>)([0-9])', xmp) if isinstance(xmp, bytes) else None
-    return int(match[1]) if match else 1
-
-
-def _exif_orientation(exif: bytes) -> int | None:
-    """Tag 274 of the first directory of EXIF's TIFF structure, or None where there is none."""
-    while exif.startswith(b"Exif\0\0"):
-        exif = exif[6:]
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        return None
-    try:
-        (start,) = struct.unpack_from(order + "I", exif, 4)
-        (entries,) = struct.unpack_from(order + "H", exif, start)
-        for entry in range(start + 2, start + 2 + 12 * entries, 12):
-            tag, kind = struct.unpack_from(order + "HH", exif, entry)
-            if tag == 274:
-                code = {1: "B", 3: "H", 4: "I"}.get(kind)
-                return struct.unpack_from(order + code, exif, entry + 8)[0] if code else None
-    except struct.error:  # cut off: as good as no orientation
-        pass
-    return None
 
 
 def _without_animation(png: bytes) -> bytes:
