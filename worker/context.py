@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import fx
 
 from cache import networks as catalogue_of_networks
 from cache.binding import bind_store
 from cache.catalogue import Catalogue
 from cache.database import START_SECONDS, Database
+from cache.engines import Engines
 from cache.errors import CorruptData
 from cache.eviction import make_room
 from cache.leases import Leases
@@ -24,30 +26,86 @@ from cache.rates import Rates
 from cache.recipe import Recipe
 from cache.store import Store
 from worker.checkpoints import load_state_dict
-from worker.engine import choose_device, device_name
+from worker.devices import choose_devices, device_names
+from worker.engines import Engine, EngineTask, KeptEngine, Memory, make_engine
 from worker.networks import build
 from worker.settings import WorkerSettings
 from worker.weights import locate
+
+if TYPE_CHECKING:
+    from worker.sharing import DeviceProcesses
 
 log = logging.getLogger("featurepack.worker")
 
 
 @dataclass(frozen=True)
 class Context:
-    """The settings, and what they open."""
+    """The settings, and what they open. Several ``devices`` are worked by a process each."""
 
     settings: WorkerSettings
     database: Database
     leases: Leases
     rates: Rates
+    engines: Engines
     catalogue: Catalogue
-    device: torch.device
+    devices: tuple[torch.device, ...]
     stop: threading.Event = field(default_factory=threading.Event)
+    kept_engine: KeptEngine = field(default_factory=KeptEngine)
 
     @cached_property
     def machine(self) -> str:
         """Where rates are measured: workers come and go, machines stay."""
-        return f"{socket.gethostname()} {device_name(self.device)}"
+        return f"{socket.gethostname()} {device_names(self.devices)}"
+
+    @property
+    def engine_memory(self) -> Memory:
+        """Which engines were chosen before for one device of this machine."""
+        return Memory(self.engines, f"{socket.gethostname()} {device_names(self.devices[:1])}")
+
+    @property
+    def device(self) -> str:
+        """What computes, as the setting names it: ``cuda:0,cuda:1``."""
+        return ",".join(map(str, self.devices))
+
+    @property
+    def threads(self) -> int:
+        """Threads for one device."""
+        return max(1, self.settings.threads // len(self.devices))
+
+    @cached_property
+    def helpers(self) -> DeviceProcesses | None:
+        """The processes of the devices, where there are several."""
+        from worker.sharing import DeviceProcesses  # each of its processes opens a context, too
+
+        several = len(self.devices) > 1
+        return DeviceProcesses(self.settings, self.devices) if several else None
+
+    def close(self) -> None:
+        """End the processes, and leave the database."""
+        if self.helpers:
+            self.helpers.close()
+        self.database.close()
+
+    def engine(self, recipe: Recipe, task: EngineTask, tell: Callable[[str], None]) -> Engine:
+        """The engine of the last job if it does this one, too; else a new one.
+
+        ``tell`` hears what takes so long. Raises as :meth:`build_network`.
+        """
+
+        def make() -> Engine:
+            tell("loading weights")
+            network = self.build_network(recipe, task.layers)
+            if not task.is_small:
+                tell("choosing the engine")
+            return make_engine(network, task, self.devices[0], self.threads, self.engine_memory)
+
+        return self.kept_engine.get((recipe.forward_id, task.layers, task.is_small), make)
+
+    def drop_engines(self) -> None:
+        """None of those that are loaded is to be used again."""
+        self.kept_engine.drop()
+        if self.helpers:
+            self.helpers.close()
 
     @property
     def store(self) -> Store:
@@ -67,7 +125,7 @@ class Context:
         """
         make_room(self.catalogue, self.store, pack_id, needed_bytes, self.settings.max_pack_bytes)
 
-    def build_network(self, recipe: Recipe, layers: Sequence[str]) -> nn.Module:
+    def build_network(self, recipe: Recipe, layers: Sequence[str]) -> fx.GraphModule:
         """The recipe's network on the CPU, frozen, cut behind ``layers``.
 
         Raises:
@@ -87,11 +145,13 @@ class Context:
 
 
 def open_context(settings: WorkerSettings) -> Context:
-    """Create the store's folders, bring the database to its newest form, choose the device.
+    """Create the store's folders, bring the database to its newest form, choose the devices.
 
     Raises:
+        InvalidRequest: there is no such device.
         Conflict: the database belongs to another store.
     """
+    devices = choose_devices(settings.device)
     database = Database(settings.database_url)
     settings.store.create()
     database.wait(START_SECONDS)
@@ -102,6 +162,7 @@ def open_context(settings: WorkerSettings) -> Context:
         database=database,
         leases=Leases(database),
         rates=Rates(database),
+        engines=Engines(database),
         catalogue=Catalogue(database),
-        device=choose_device(settings.device),
+        devices=devices,
     )

@@ -17,11 +17,11 @@ from cache.jobs import Job
 from cache.publish import publish_pack
 from cache.rows import PackRow
 from worker.building import Building
-from worker.certificate import certificates
+from worker.certificate import BeyondBound, certificates
 from worker.context import Context
 from worker.forward_pass import ForwardPass
-from worker.image_reader import ImageReader
 from worker.lease import Lease
+from worker.pixels.image_reader import ImageReader
 from worker.plan import Plan, plan_of
 from worker.provenance import provenance
 
@@ -62,14 +62,7 @@ def _publish(work: ForwardPass) -> None:
     """Certify and seal every pack; give it its name in the transaction that ends its job."""
     context, lease = work.context, work.lease
     lease.progress(work.tally.progress("certifying"), now=True)
-    proofs = certificates(
-        work.packs,
-        work.manifest,
-        work.reader,
-        lambda: context.build_network(work.plan.recipe, work.plan.layers),
-        work.relatives,
-        lease.check,
-    )
+    proofs = _certified(work)
     for pack in work.packs:
         lease.check(between_shards=True)
         job = pack.planned.job
@@ -86,9 +79,22 @@ def _publish(work: ForwardPass) -> None:
         pack.remove_folder()
 
 
+def _certified(work: ForwardPass) -> dict[str, dict[str, Any]]:
+    try:
+        return certificates(
+            work.packs,
+            work.manifest,
+            work.reader,
+            lambda: work.context.build_network(work.plan.recipe, work.plan.layers),
+            work.relatives,
+            work.lease.check,
+        )
+    except BeyondBound as error:
+        raise work.refuse_engine(error) from error
+
+
 def _facts(work: ForwardPass, pack: Building) -> dict[str, Any]:
-    engine = work.engine if work.tally.computed else None
-    return provenance(work.context, engine, work.tally) | {
+    return provenance(work.context, work.engine, work.tally) | {
         "rows_copied": pack.rows_copied,
         "rows_computed": len(work.manifest) - pack.rows_copied,
         "rows_resumed": pack.resumed,

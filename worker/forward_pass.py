@@ -7,35 +7,36 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Generator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from math import prod
 
 import numpy as np
-import torch
 
 from cache import networks
 from cache.dataset import Manifest
-from cache.errors import CorruptData, LeaseLost, Unavailable
+from cache.errors import CorruptData, FeaturepackError, LeaseLost, Unavailable
 from cache.jobs import Jobs
 from cache.pack_writer import Rows
 from cache.reuse import find_known
 from cache.rows import PackRow
 from worker.building import Building
+from worker.certificate import BeyondBound
 from worker.context import Context
 from worker.copying import copy_known
-from worker.engine import Engine, make_engine
-from worker.image_reader import ImageReader
+from worker.engines import EngineTask, replaceable
+from worker.feature_shapes import feature_shape
 from worker.lease import Lease
-from worker.networks import pool
 from worker.opening import open_building
-from worker.pipeline import Batch, batches
+from worker.pixels.image_reader import ImageReader
 from worker.plan import Plan, PlannedPack
-from worker.tally import Tally
+from worker.sharing import Loaded, Target, Work, compute
+from worker.spans import Missing, Span, missing_spans
+from worker.tally import Done, Tally
 
-RECORD_SECONDS = 0.5
+RECORD_SECONDS = 0.2
 """Finished shards are flushed and recorded at most this often; so much work a crash may cost."""
 
 MEASURED_ROWS = 64
@@ -46,23 +47,6 @@ EXTRA_ROW_BYTES = 128
 
 EXTRA_PACK_BYTES = 16 << 10
 """Its attributes, and what is lost between its parts."""
-
-Span = tuple[int, int]
-
-
-def missing_spans(packs: Sequence[Building]) -> deque[Span]:
-    """The runs of rows that are finished together and that some pack lacks.
-
-    A span is the largest shard of the plan's packs; shard sizes are powers of two, so every
-    pack's shards fit into it.
-    """
-    size = max(pack.layout.shard_rows for pack in packs)
-    rows = packs[0].layout.rows
-    lacking = ~np.logical_and.reduce([pack.written_N() for pack in packs])
-    starts = range(0, rows, size)
-    return deque(
-        (start, min(rows, start + size)) for start in starts if lacking[start:][:size].any()
-    )
 
 
 @dataclass
@@ -77,17 +61,35 @@ class ForwardPass:
     packs: list[Building] = field(default_factory=list)
     relatives: dict[str, PackRow] = field(default_factory=dict)
     tally: Tally = field(init=False)
+    engine: Loaded | None = None
     recorded: float = 0.0
 
     def __post_init__(self) -> None:
         self.tally = Tally(rows_total=len(self.manifest))
 
-    @cached_property
-    def engine(self) -> Engine:
-        """Loaded when it is needed: where all rows are known it never is."""
-        self.lease.progress(self.tally.progress("loading weights"), now=True)
-        network = self.context.build_network(self.plan.recipe, self.plan.layers)
-        return make_engine(network, self.plan.recipe.numerics.compute, self.context.device)
+    @property
+    def task(self) -> EngineTask:
+        recipe = self.plan.recipe
+        compute, rows = recipe.numerics.compute, len(self.manifest)
+        layers = tuple(self.plan.layers)
+        return EngineTask(recipe.network, layers, recipe.transform, compute, rows)
+
+    def refuse_engine(self, error: BeyondBound) -> FeaturepackError:
+        """What to raise because the certificate failed: unless plain eager mode computed it, an
+        engine is to blame, and the job is done again with another one."""
+        context = self.context
+        if not self.engine or not replaceable(self.engine.name, context.devices[0]):
+            return error
+        name = self.engine.name
+        context.engine_memory.refuse(self.task, context.threads, name)
+        context.drop_engines()
+        for pack in self.packs:
+            pack.discard()
+        return Unavailable(
+            f"{name} does not compute {self.task.network} right: {error.message}",
+            value=name,
+            remedy="nothing is to be done: the job is done again with another engine",
+        )
 
     def open(self, stack: ExitStack) -> None:
         """Look up what is known, and open each pack's file."""
@@ -118,11 +120,7 @@ class ForwardPass:
         tap, info = planned.recipe.tap, networks.get(planned.recipe.network)
         if planned.recipe.transform.output_HW == info.input_size:
             return info.feature_shape(tap.layer, tap.pool)
-        return tuple(pool(self._outputs_of_zeros[tap.layer], tap.pool).shape[1:])
-
-    @cached_property
-    def _outputs_of_zeros(self) -> dict[str, torch.Tensor]:
-        return self.engine.run(torch.zeros(1, 3, *self.plan.recipe.transform.output_HW))
+        return feature_shape(info.name, tap, planned.recipe.transform.output_HW)
 
     def copy(self) -> None:
         """Take over the rows that other packs have."""
@@ -140,28 +138,57 @@ class ForwardPass:
     def compute(self) -> None:
         """Compute and write the missing rows; finish each span once all its rows are there."""
         needed_N = np.logical_or.reduce([pack.need() for pack in self.packs])
-        rows, spans = np.flatnonzero(needed_N), missing_spans(self.packs)
-        self.tally.begin(len(rows))
-        self._finish(spans, rows)
-        if len(rows):
-            for batch in batches(
-                self.reader,
-                self.plan.recipe.transform,
-                rows,
-                size=self.engine.batch,
-                threads=self.context.settings.threads,
-            ):
-                self.lease.check()
-                self._refuse_broken(batch)
-                self._run(batch)
-                self._finish(spans, rows[self.tally.computed :])
-                self.lease.progress(self.tally.progress("extracting"))
+        row_R, spans = np.flatnonzero(needed_N), missing_spans(self.packs)
+        self.tally.begin(len(row_R))
+        missing = Missing(row_R)
+        self._finish(spans, missing.first)
+        if len(row_R):
+            try:
+                with closing(self._written(row_R)) as found:
+                    for done in found:
+                        self._refuse_broken(done.broken)
+                        self.tally.add(done)
+                        self.lease.check()
+                        self._finish(spans, missing.without(done.row_N))
+                        self.lease.progress(self.tally.progress("extracting"))
+            except Exception:
+                self.context.kept_engine.drop()  # nobody knows what state it is in
+                raise
         self.lease.insist(self._record)
+        self.tally.end()
         self._keep_rate()
 
-    def _refuse_broken(self, batch: Batch) -> None:
-        if batch.broken and self._must_fail():
-            row, error = min(batch.broken.items(), key=lambda item: item[0])
+    def _written(self, row_R: Rows) -> Generator[Done]:
+        """Rows as they are computed and in the files: here, or by the devices' processes."""
+        work = self._work(row_R)
+        if self.context.helpers:
+            for pack in self.packs:
+                pack.writer.share()
+            events = self.context.helpers.compute(work, self.lease.check, self._tell)
+        else:
+            writers = [pack.writer for pack in self.packs]
+            events = compute(self.context, work, self.reader, writers, [row_R], self._tell)
+        with closing(events):
+            for event in events:
+                if isinstance(event, Loaded):
+                    self.engine = event
+                    self.tally.begin(len(row_R))  # loading it is not what a rate is about
+                else:
+                    yield event
+
+    def _work(self, row_R: Rows) -> Work:
+        """All that a process must know to do some of these rows."""
+        targets = [
+            Target(pack.writer.path, pack.planned.recipe.tap, pack.needed_N) for pack in self.packs
+        ]
+        return Work(self.plan.dataset_id, self.plan.recipe, self.task, tuple(targets), row_R)
+
+    def _tell(self, phase: str) -> None:
+        self.lease.progress(self.tally.progress(phase), now=True)
+
+    def _refuse_broken(self, broken: dict[int, FeaturepackError]) -> None:
+        if broken and self._must_fail():
+            row, error = min(broken.items(), key=lambda item: item[0])
             raise CorruptData(
                 f"the image {self.manifest.row_id_N[row]!r} cannot be decoded: {error.message}",
                 value=self.manifest.row_id_N[row],
@@ -176,22 +203,10 @@ class ForwardPass:
         now = [self.lease.insist(partial(jobs.get, one.job.id)) for one in self.plan.packs]
         return all(job.spec["on_error"] == "fail" for job in now)
 
-    def _run(self, batch: Batch) -> None:
-        """Images → every pack's rows → the files."""
-        with self.tally.timing("compute"):
-            outputs = self.engine.run(batch.images_NCHW)
-            taps = [pack.planned.recipe.tap for pack in self.packs]
-            features = [pool(outputs[tap.layer], tap.pool).cpu().numpy() for tap in taps]
-        self.lease.check()  # a worker that was frozen meanwhile has nothing to write any more
-        with self.tally.timing("write"):
-            for pack, rows in zip(self.packs, features, strict=True):
-                pack.write(batch.row_N, rows, batch.valid_N)
-        self.tally.add(batch)
-
-    def _finish(self, spans: deque[Span], to_come: Rows) -> None:
+    def _finish(self, spans: deque[Span], next_row: int) -> None:
         """Finish the spans that end before the next row to come."""
-        with self.tally.timing("write"):
-            while spans and (not len(to_come) or spans[0][1] <= to_come[0]):
+        with self.tally.waiting("write"):
+            while spans and spans[0][1] <= next_row:
                 span = spans.popleft()
                 for pack in self.packs:
                     pack.finish(*span)

@@ -21,6 +21,7 @@ import inspect
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +133,7 @@ def trace(model: nn.Module) -> Traced:
 
 def build(
     network: str, state: Mapping[str, Tensor] | None, seed: int | None, layers: Sequence[str]
-) -> nn.Module:
+) -> fx.GraphModule:
     """The frozen network, cut to what ``layers`` need.
 
     Its forward maps images_NCHW (float32) to a dict with one tensor per name in ``layers``, each
@@ -159,7 +160,8 @@ def build(
     cut = cut_at(traced, taps)
     if state is not None:
         _assign(info.name, list(taps), cut, state)
-    return cut.eval().requires_grad_(False)
+    cut.eval().requires_grad_(False)
+    return cut
 
 
 def cut_at(traced: Traced, taps: Mapping[str, str]) -> fx.GraphModule:
@@ -214,6 +216,11 @@ def unavailable_layers(network: str, state: Mapping[str, Tensor]) -> dict[str, s
             lacking[node] = min(first)
     blocked = {name: lacking[node] for name, node in traced.nodes.items() if node in lacking}
     return {layer: blocked[layer][1] for layer in info.layers if layer in blocked}
+
+
+def alone() -> AbstractContextManager[object]:
+    """While it lasts no other thread builds or calls a network. It may be entered again inside."""
+    return _ALONE
 
 
 @torch.inference_mode()

@@ -7,20 +7,21 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from worker.context import Context
-from worker.engine import Engine, device_name
+from worker.devices import device_names
+from worker.sharing import Loaded
 from worker.tally import Tally
 
 PACKAGES = ("featurepack", "torch", "torchvision", "pillow", "numpy", "h5py")
 
 
-def provenance(context: Context, engine: Engine | None, tally: Tally) -> dict[str, Any]:
+def provenance(context: Context, engine: Loaded | None, tally: Tally) -> dict[str, Any]:
     """Facts about the run that made a pack; none of them takes part in its identity.
 
     ``engine`` is None where no row had to be computed.
     """
     return {
         "versions": {"python": platform.python_version()} | _versions(),
-        "device": device_name(context.device),
+        "device": device_names(context.devices),
         "machine": context.machine,
         "engine": engine.name if engine else None,
         "batch": engine.batch if engine else None,

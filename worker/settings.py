@@ -10,16 +10,17 @@ from pathlib import Path
 
 from cache.errors import InvalidRequest
 from cache.store import Store
+from worker.cores import cores_given
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
     """Everything a worker can be told.
 
-    ``device`` is ``cpu``, ``cuda`` or ``cuda:<n>``. ``lease_seconds`` is how long a job stays with
-    a worker that is not heard of. ``poll_seconds`` is the pause between looks for work. Beyond
-    ``max_pack_bytes`` the least recently used packs go. ``keep_seconds`` is how long unfinished
-    work that no job belongs to is kept.
+    ``device`` is ``auto``, ``cpu``, ``cuda``, ``cuda:<n>``, or several with commas between.
+    ``lease_seconds`` is how long a job stays with a worker that is not heard of, ``poll_seconds``
+    the pause between looks for work. Beyond ``max_pack_bytes`` the least recently used packs go.
+    ``keep_seconds`` is how long unfinished work that no job belongs to is kept.
     """
 
     store: Store
@@ -45,7 +46,7 @@ class WorkerSettings:
             database_url=env.get("FEATUREPACK_DATABASE") or store.database_url,
             weights_dir=Path(weights_dir) if weights_dir else None,
             device=env.get("FEATUREPACK_DEVICE") or "auto",
-            threads=int(_number(env, "FEATUREPACK_THREADS", len(os.sched_getaffinity(0)))),
+            threads=int(_number(env, "FEATUREPACK_THREADS", cores_given())),
             lease_seconds=_number(env, "FEATUREPACK_LEASE_SECONDS", 30.0),
             max_pack_bytes=_whole_number(env, "FEATUREPACK_MAX_PACK_BYTES"),
             keep_seconds=_number(env, "FEATUREPACK_KEEP_SECONDS", 86400.0, allow_zero=True),

@@ -8,7 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from worker.pipeline import Batch
+from cache.errors import FeaturepackError
+from cache.pack_writer import Rows
+
+Stage = Literal["decode", "compute", "write"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """Rows that are computed and written, and the seconds it took, by stage.
+
+    ``waits`` is what the thread that had them computed waited for since the batch before.
+    """
+
+    row_N: Rows
+    broken: dict[int, FeaturepackError]
+    decode_seconds: float
+    compute_seconds: float
+    waits: dict[Stage, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -16,8 +33,9 @@ class Tally:
     """Counts of rows, and seconds by what they went into.
 
     ``rows_copied`` and ``rows_computed_before`` count what earlier attempts left, too;
-    ``computed`` and ``invalid`` are of this attempt. ``decode`` is the sum over decoding threads;
-    ``compute`` and ``write`` are of the one thread that does both.
+    ``computed`` and ``invalid`` are of this attempt. ``decode`` and ``compute`` are sums over the
+    threads that do it. ``waits`` are the seconds for which the job's own thread waited for images
+    or for features, or wrote: the most of them is what limits the job.
     """
 
     rows_total: int
@@ -28,8 +46,11 @@ class Tally:
     invalid: int = 0
     decode: float = 0.0
     compute: float = 0.0
-    write: float = 0.0
+    waits: dict[Stage, float] = field(
+        default_factory=lambda: {"decode": 0.0, "compute": 0.0, "write": 0.0}
+    )
     began: float = field(default_factory=time.perf_counter)
+    ended: float | None = None
 
     def resume(self, rows_copied: int, rows_computed: int) -> None:
         """An earlier attempt left so many rows."""
@@ -41,26 +62,47 @@ class Tally:
         self.rows_copied = max(0, self.rows_total - self.rows_computed_before - to_compute)
         self.began = time.perf_counter()
 
+    def end(self) -> None:
+        """All rows are written."""
+        self.ended = time.perf_counter()
+
     @property
     def seconds(self) -> float:
-        return time.perf_counter() - self.began
+        """From the first image to the last row, or to now."""
+        return (self.ended or time.perf_counter()) - self.began
 
     @property
     def rate(self) -> float:
         """Images per second of this attempt."""
         return self.computed / self.seconds
 
+    @property
+    def limited_by(self) -> Stage | None:
+        """The stage that all others wait for; None as long as nothing is computed."""
+        longest = max(self.waits, key=lambda stage: self.waits[stage])
+        return longest if self.computed else None
+
     @contextmanager
-    def timing(self, what: Literal["compute", "write"]) -> Iterator[None]:
+    def waiting(self, stage: Stage) -> Iterator[None]:
+        """The job's own thread waits for a stage to be done."""
         began = time.perf_counter()
         yield
-        setattr(self, what, getattr(self, what) + time.perf_counter() - began)
+        self.waits[stage] += time.perf_counter() - began
 
-    def add(self, batch: Batch) -> None:
-        """A batch is computed and written."""
-        self.computed += len(batch.valid_N)
-        self.invalid += len(batch.broken)
-        self.decode += batch.decode_seconds
+    def take_waits(self) -> dict[Stage, float]:
+        """The seconds waited since they were last taken."""
+        taken = dict(self.waits)
+        self.waits.update(dict.fromkeys(taken, 0.0))
+        return taken
+
+    def add(self, done: Done) -> None:
+        """Rows are computed and written."""
+        self.computed += len(done.row_N)
+        self.invalid += len(done.broken)
+        self.decode += done.decode_seconds
+        self.compute += done.compute_seconds
+        for stage, seconds in done.waits.items():
+            self.waits[stage] += seconds
 
     def progress(self, phase: str) -> dict[str, Any]:
         computed = self.rows_computed_before + self.computed
@@ -74,12 +116,14 @@ class Tally:
             "rows_invalid": self.invalid,
             "images_per_second": round(self.rate, 1),
             "seconds_left": round(left / self.rate, 1) if self.computed else None,
-        }
+        } | self.timers()
 
-    def timers(self) -> dict[str, float]:
+    def timers(self) -> dict[str, Any]:
+        """Seconds of each stage, and which one the others wait for."""
         return {
             "seconds": round(self.seconds, 3),
             "decode_seconds": round(self.decode, 3),
             "compute_seconds": round(self.compute, 3),
-            "write_seconds": round(self.write, 3),
+            "write_seconds": round(self.waits["write"], 3),
+            "limited_by": self.limited_by,
         }
