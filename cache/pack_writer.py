@@ -10,6 +10,7 @@ import fcntl
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import CorruptData
+from cache.errors import CorruptData, LeaseLost
 from cache.identity import hash_shard
 from cache.pack import read_layout
 
@@ -28,23 +29,56 @@ Mask = npt.NDArray[np.bool_]
 class PackWriter:
     """Writes rows into their byte range of a created, not yet sealed, pack.
 
-    The file is locked (flock) as long as it is open: no two processes ever have one file open for
-    writing, not even one that was frozen and wakes up late. The lock goes with its process.
+    The file is locked (flock) as long as it is open: nobody else ever has it open for writing,
+    not even a process that was frozen and wakes up late. The lock goes with its process. A writer
+    that calls :meth:`share` lets helpers :meth:`join` it, and nobody else can write before all of
+    them have closed the file.
 
     Raises:
         BlockingIOError: another writer has the file open.
         FileNotFoundError, CorruptData: as :func:`cache.pack.read_layout`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: int = fcntl.LOCK_EX) -> None:
         self.path = path
         self.layout = read_layout(path)
         self._handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._handle, lock | fcntl.LOCK_NB)
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def join(cls, path: Path) -> PackWriter:
+        """Help a writer that shares the file.
+
+        Raises:
+            LeaseLost: another worker has taken the file over.
+        """
+        try:
+            joined = cls(path, fcntl.LOCK_SH)
+        except (BlockingIOError, FileNotFoundError):
+            joined = None
+        if joined and joined._is_at(path):
+            return joined
+        if joined:
+            joined.close()
+        raise LeaseLost(f"{path.name} was taken over", remedy="nothing: the job goes on elsewhere")
+
+    def _is_at(self, path: Path) -> bool:
+        """Whether the open file still has this name."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._handle), path.stat())
+        return False
+
+    def share(self) -> None:
+        """Let helpers join. To be called after :meth:`move`, which tells them whose it is.
+
+        Raises:
+            BlockingIOError: another writer took the file over just now.
+        """
+        fcntl.flock(self._handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def __enter__(self) -> PackWriter:
         return self

@@ -33,8 +33,10 @@ def main() -> int:
     logging.getLogger("featurepack.worker").info(
         "worker %s on %s, store %s", settings.name, context.device, settings.store.root
     )
-    run(context)
-    context.database.close()
+    try:
+        run(context)
+    finally:
+        context.close()
     return 0
 
 

@@ -100,9 +100,7 @@ def run(context: Context) -> None:
         lane.start()
     while not context.stop.is_set():
         try:
-            context.catalogue.worker_seen(
-                context.settings.name, str(context.device), context.machine
-            )
+            context.catalogue.worker_seen(context.settings.name, context.device, context.machine)
         except Unavailable as error:
             log.warning("%s", error.message)
         context.stop.wait(HEARTBEAT_SECONDS)
