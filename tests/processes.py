@@ -6,17 +6,19 @@ import hashlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import httpx
+from sqlalchemy import make_url
 
 from cache.store import Store
 
@@ -153,6 +155,29 @@ def wait_until(true: Callable[[], object], seconds: float = 60, what: str = "") 
     while not true():
         assert time.monotonic() < deadline, what or "waited in vain"
         time.sleep(0.02)
+
+
+def freeze(worker: subprocess.Popen[bytes], store: Store) -> None:
+    """SIGSTOP, but never in the middle of a write to SQLite.
+
+    There it would keep the database locked until it wakes or is killed (docs/surviving.md).
+    """
+    path = make_url(store.database_url).database
+    while True:
+        worker.send_signal(signal.SIGSTOP)
+        wait_until(lambda: stopped(worker))
+        try:
+            with closing(sqlite3.connect(f"file:{path}?mode=rw", 2, uri=True)) as database:
+                database.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError:
+            worker.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+
+
+def stopped(worker: subprocess.Popen[bytes]) -> bool:
+    status = Path(f"/proc/{worker.pid}/stat").read_text()
+    return status.rpartition(")")[2].split()[0] == "T"
 
 
 def register(http: httpx.Client, name: str = "set") -> dict[str, Any]:

@@ -23,6 +23,8 @@ ONLY_IN = {
     "torch": ("worker/",),
     "torchvision": ("worker/",),
     "PIL": ("worker/",),
+    "openvino": ("worker/engines/",),
+    "simplejpeg": ("worker/pixels/jpeg.py",),
     "sklearn": ("worker/",),
     "h5py": (
         "cache/pack.py",
@@ -37,6 +39,7 @@ ONLY_IN = {
         "cache/binding.py",
         "cache/catalogue.py",
         "cache/database.py",
+        "cache/engines.py",
         "cache/eviction.py",
         "cache/jobs.py",
         "cache/leases.py",

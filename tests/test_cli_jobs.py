@@ -45,6 +45,7 @@ def test_submit_sends_what_was_given_and_nothing_else(
 
 def test_submit_waits_and_tells_progress(capsys: pytest.CaptureFixture[str]) -> None:
     progress = {"phase": "extracting", "rows_total": 8, "rows_done": 4, "images_per_second": 2.0}
+    progress["limited_by"] = "decode"
     running = told(state="running", progress=progress | {"seconds_left": 70})
     script = Script(answer(JOB, 202), events(running, told(state="succeeded")), answer(PACK))
     assert run(script, "submit", "vgg16", "birds", "--wait") == 0
@@ -52,7 +53,7 @@ def test_submit_waits_and_tells_progress(capsys: pytest.CaptureFixture[str]) -> 
     assert printed.out == "pack r-d: 8 × 4 float32\n"
     assert printed.err.splitlines() == [
         "vgg16 on birds: queued",
-        "vgg16 on birds: extracting, 4 of 8 rows, 2 images/s, 1 min 10 s left",
+        "vgg16 on birds: extracting, 4 of 8 rows, 2 images/s, limited by decode, 1 min 10 s left",
     ]
 
 

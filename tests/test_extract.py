@@ -31,6 +31,7 @@ from tests.working import (
     submit,
     working,
 )
+from worker import context as worker_context
 from worker import extract as extract_module
 from worker import forward_pass, loop
 from worker.loop import step
@@ -241,7 +242,7 @@ def test_an_image_that_changed_since_it_was_registered_fails_the_job(
 def test_a_wrong_engine_is_caught_by_the_certificate(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = forward_pass.make_engine
+    original = worker_context.make_engine
 
     def wrong(*arguments: Any) -> Any:
         engine = original(*arguments)
@@ -249,7 +250,7 @@ def test_a_wrong_engine_is_caught_by_the_certificate(
         engine.run = lambda images: {k: v * 1.001 for k, v in run(images).items()}
         return engine
 
-    monkeypatch.setattr(forward_pass, "make_engine", wrong)
+    monkeypatch.setattr(worker_context, "make_engine", wrong)
     with working(store) as context:
         (job,) = build(context, register(store, folder), recipe_of())
     assert job.state == "failed"
@@ -460,14 +461,14 @@ def test_ids_and_files_agree(store: Store, folder: Path) -> None:
         assert type(recipe_of()).from_dict(stored).recipe_id == recipe_id
 
 
-def test_a_lease_that_ran_out_stops_the_work_before_it_writes(
+def test_a_lease_that_ran_out_stops_the_work_before_it_records_anything(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after SIGSTOP and SIGCONT: no heartbeat was possible, and nobody has said so yet."""
     manifest = register(store, folder)
     with working(store, lease_seconds=1.0) as context:
         (job,) = submit(context, manifest, [recipe_of()])
-        original, written = forward_pass.make_engine, []
+        original = worker_context.make_engine
 
         def frozen(*arguments: Any) -> Any:
             engine = original(*arguments)
@@ -482,10 +483,7 @@ def test_a_lease_that_ran_out_stops_the_work_before_it_writes(
             engine.run = slow
             return engine
 
-        monkeypatch.setattr(forward_pass, "make_engine", frozen)
-        monkeypatch.setattr(
-            forward_pass.Building, "write", lambda *arguments: written.append(arguments)
-        )
+        monkeypatch.setattr(worker_context, "make_engine", frozen)
         step(context, EXTRACTION)
-        assert written == []
+        assert context.leases.recorded_shards(job.spec["pack_id"]) == []
         assert Jobs(context.database).get(job.id).state == "running"

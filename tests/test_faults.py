@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -28,15 +27,14 @@ from cache.recipe import Tap
 from cache.store import Store
 from cache.tables import jobs as jobs_table
 from tests.pictures import write_image_folder
-from tests.working import plain_network, recipe_of, register, submit, working
-from worker import engine as engine_module
+from tests.working import recipe_of, register, submit, working
 from worker import loop
 from worker.context import Context
-from worker.engine import make_engine
-from worker.faults import as_failure, is_passing, unreadable
-from worker.image_reader import ImageReader
+from worker.faults import as_failure, is_passing
 from worker.lease import SHARD_GRACE_SECONDS, Cancelled, Lease, Stopping
 from worker.loop import step
+from worker.pixels.disk_faults import unreadable
+from worker.pixels.image_files import Entry, ImageFiles
 from worker.tasks import EXTRACTION
 
 RECIPE = recipe_of(tap=Tap("layer1.1.relu_1"))  # [64, 16, 16]: 64 rows to a shard
@@ -98,15 +96,15 @@ def test_a_passing_fault_pauses_the_job_and_costs_nothing(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = register(store, folder)
-    original, faults = ImageReader.read, []
+    original, faults = ImageFiles.read, []
 
-    def read(self: ImageReader, row: int) -> Any:
-        if faults and row == faults[0]:
+    def read(self: ImageFiles, entry: Entry) -> Any:
+        if faults and entry.row == faults[0]:
             faults.clear()
             raise Unavailable("the disk does not answer", remedy="look at it")
-        return original(self, row)
+        return original(self, entry)
 
-    monkeypatch.setattr(ImageReader, "read", read)
+    monkeypatch.setattr(ImageFiles, "read", read)
     with working(store) as context:
         (job,) = submit(context, manifest, [RECIPE])
         for failures, row_number in ((1, 140), (2, 190)):
@@ -256,37 +254,6 @@ def test_a_worker_that_is_to_end_may_finish_its_shard() -> None:
         lease.cancelled.add("j")
         with pytest.raises(Cancelled):
             lease.check()
-
-
-def test_out_of_memory_halves_the_batch_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = engine_module.nn.Sequential()
-    original, sizes = engine_module.run, []
-
-    def hungry(network: Any, batch_BCHW: torch.Tensor) -> dict[str, torch.Tensor]:
-        sizes.append(len(batch_BCHW))
-        if len(batch_BCHW) > 8:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return {"x": batch_BCHW * 2}
-
-    assert original is not hungry
-    monkeypatch.setattr(engine_module, "run", hungry)
-    engine = make_engine(network, "float32", torch.device("cpu"))
-    images_NCHW = torch.rand(20, 3, 4, 4)
-    found = engine.run(images_NCHW)["x"]
-    np.testing.assert_array_equal(found, images_NCHW * 2)
-    assert sizes == [32, 16, 8, 8, 8]
-    assert engine.batch == 8
-
-
-def test_an_image_that_never_fits_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hungry(*_: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(engine_module, "run", hungry)
-    engine = make_engine(plain_network("squeezenet1_1", 0), "float32", torch.device("cpu"))
-    with pytest.raises(torch.OutOfMemoryError):
-        engine.run(torch.zeros(3, 3, 64, 64))
-    assert engine.batch == 1
 
 
 def test_a_lane_outlives_whatever_a_step_raises(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from cache.errors import CorruptData, InvalidRequest, TooLarge
-from worker.images import _to_rgb, decode, pixels_to_rgb
+from worker.pixels.images import _to_rgb, decode, pixels_to_rgb
 
 RANDOM = np.random.default_rng(0)
 SMOOTH = Image.fromarray(RANDOM.integers(0, 256, (5, 7, 3), np.uint8)).resize((23, 17))

@@ -25,9 +25,9 @@ from cache.store import Store
 from tests.conftest import SHARED_DATA
 from tests.pictures import png, write_image_folder
 from tests.test_sources import IMAGES, LABELS, hdf5, npz, tarred, upload, zipped
-from worker.image_reader import ImageReader
-from worker.images import decode
 from worker.ingest import IngestLimits, ingest
+from worker.pixels.image_reader import ImageReader
+from worker.pixels.images import decode
 
 RANDOM = np.random.default_rng(0)
 FILES = {

@@ -24,6 +24,7 @@ from tests.processes import (
     content,
     end,
     ended,
+    freeze,
     job_of,
     process,
     register,
@@ -38,7 +39,7 @@ from tests.processes import (
 @pytest.fixture
 def folder(store: Store) -> Path:
     assert store.data_root is not None
-    return write_image_folder(store.data_root / "set", {"train": {"a": 400, "b": 240}}, side=16)
+    return write_image_folder(store.data_root / "set", {"train": {"a": 1000, "b": 600}}, side=16)
 
 
 def test_a_killed_worker_loses_nothing_and_nothing_is_computed_twice(
@@ -48,7 +49,7 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_computed_twice(
         with process("worker", store) as worker:
             register(http)
             job = submit(http, PAIR)
-            wait_until(lambda: rows_done(http, job["id"]) >= 160)
+            wait_until(lambda: rows_done(http, job["id"]) >= 320)
             worker.send_signal(signal.SIGKILL)
             worker.wait()
         assert job_of(http, job["id"])["state"] == "running"
@@ -58,7 +59,7 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_computed_twice(
         assert done["state"] == "succeeded", done
         assert done["attempt"] == 2
         pack = http.get(f"/v1/packs/{job['pack_id']}").json()
-        assert 128 <= pack["provenance"]["rows_resumed"] < 640
+        assert 128 <= pack["provenance"]["rows_resumed"] < 1600
     other = uninterrupted(tmp_path / "other", store.data_root, [PAIR])
     assert content(store, job["pack_id"]) == content(other, job["pack_id"])
 
@@ -68,7 +69,7 @@ def test_a_frozen_worker_is_fenced_off(store: Store, folder: Path) -> None:
         register(http)
         job = submit(http, PAIR)
         wait_until(lambda: rows_done(http, job["id"]) >= 64)
-        frozen.send_signal(signal.SIGSTOP)
+        freeze(frozen, store)
         with process("worker", store):
             wait_until(lambda: job_of(http, job["id"])["attempt"] == 2)
             frozen.send_signal(signal.SIGCONT)
@@ -90,7 +91,7 @@ def test_a_worker_that_thaws_after_publication_changes_no_byte(store: Store, fol
             moment = dice.randrange(16, 608)
             wait_until(lambda: rows_done(http, job["id"]) >= moment)  # noqa: B023
             frozen = workers[job_of(http, job["id"])["worker"]]
-            frozen.send_signal(signal.SIGSTOP)
+            freeze(frozen, store)
             done = ended(http, job["id"])
             assert done["state"] == "succeeded", done
             before = digest(store.pack(job["pack_id"]))

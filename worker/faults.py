@@ -6,46 +6,18 @@ download that fails included, because a machine without a way out has none in a 
 
 from __future__ import annotations
 
-import errno
 import logging
-import re
-from typing import Final
 
 import torch
 
 from cache.errors import FeaturepackError, Unavailable, Unreachable
+from worker.pixels.disk_faults import FULL, PASSING, errno_of
 
 log = logging.getLogger("featurepack.worker")
-
-FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-PASSING: Final = (
-    *FULL,
-    errno.EIO,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-    errno.EAGAIN,
-    errno.ENOMEM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOLCK,
-)
 
 
 def is_passing(error: FeaturepackError) -> bool:
     return isinstance(error, Unavailable) and not isinstance(error, Unreachable)
-
-
-def unreadable(error: OSError) -> type[Unavailable]:
-    """Which class a file that cannot be read is reported as."""
-    return Unavailable if errno_of(error) in PASSING else Unreachable
-
-
-def errno_of(error: OSError) -> int | None:
-    """The system's error number; h5py says it in the message only."""
-    if error.errno is not None:
-        return error.errno
-    found = re.search(r"errno = (\d+)", str(error))
-    return int(found[1]) if found else None
 
 
 def as_failure(error: Exception) -> FeaturepackError:

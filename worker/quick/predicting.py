@@ -16,10 +16,10 @@ from cache.errors import CorruptData, InvalidRequest
 from cache.jobs import Job
 from cache.recipe import Recipe
 from worker.context import Context
-from worker.images import decode
 from worker.lease import Lease
 from worker.networks import pool, run
-from worker.transforms import apply
+from worker.pixels.images import decode
+from worker.pixels.transforms import apply
 
 
 def predict(context: Context, job: Job, lease: Lease) -> None:

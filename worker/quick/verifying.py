@@ -22,8 +22,8 @@ from cache.recipe import Recipe
 from cache.rows import PackRow
 from worker.certificate import compare, reference_rows
 from worker.context import Context
-from worker.image_reader import ImageReader
 from worker.lease import Lease
+from worker.pixels.image_reader import ImageReader
 
 _REMEDY = "submit the pair again: the pack is built anew"
 
