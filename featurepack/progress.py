@@ -107,6 +107,8 @@ def _rows(progress: dict[str, Any], rows: int, total: int) -> Iterator[str]:
             yield f"{computed} computed"
     if rate := progress.get("images_per_second"):
         yield f"{rate:.0f} images/s"
+    if limit := progress.get("limited_by"):
+        yield f"limited by {limit}"
     if (left := progress.get("seconds_left")) is not None:
         yield f"{duration(left)} left"
 
