@@ -20,7 +20,7 @@ from cache.database import Database  # noqa: E402
 from cache.engines import Engines  # noqa: E402
 from cache.store import Store  # noqa: E402
 from worker.checkpoints import load_state_dict  # noqa: E402
-from worker.devices import choose_device  # noqa: E402
+from worker.devices import choose_devices  # noqa: E402
 from worker.engines import EngineTask, Memory, make_engine  # noqa: E402
 from worker.networks import build, pool  # noqa: E402
 from worker.pixels.transforms import prepare  # noqa: E402
@@ -48,7 +48,7 @@ def load(spec: dict[str, Any]) -> Turn:
     tap = info.default_tap
     task = EngineTask(info.name, (tap.layer,), transform, spec["compute"], spec["images"])
     network = build(info.name, state, seed, [tap.layer])
-    engine = make_engine(network, task, choose_device("auto"), threads, _memory(spec))
+    engine = make_engine(network, task, choose_devices("auto")[0], threads, _memory(spec))
     pixels_NHWC = np.random.default_rng(0).integers(
         0, 256, (engine.batch, *transform.output_HW, 3), np.uint8
     )
