@@ -18,6 +18,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ class Bench:
         self.options.out.write_text(json.dumps(self.found, indent=1) + "\n")
 
     def is_late(self, needed: float) -> bool:
-        return time.monotonic() - self.began + needed > self.options.minutes * 60
+        until = self.began + float(self.options.minutes) * 60
+        return time.monotonic() + needed > until
 
 
 def as_it_is(official: Transform) -> Transform:
@@ -140,7 +142,7 @@ def limit(bench: Bench, name: str, precision: str, *, compiled: bool) -> None:
     network = build(name, None, 0, [info.default_tap.layer]).to(bench.device)
     compute = "fast" if precision == "bfloat16" else "float32"
     size = entry[compute]["batch"]
-    network = network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     forward = Forward(network, open_device(bench.device), size, info.input_size)
     try:
         rates = forward.rates(precision, bench.options.seconds, compiled=compiled)
@@ -163,6 +165,7 @@ def fractions(bench: Bench, name: str) -> None:
 
 
 def facts(bench: Bench) -> dict[str, Any]:
+    cudnn: Callable[[], int | None] = torch.backends.cudnn.version
     return {
         "command": " ".join(["python -m bench.cuda", *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -173,7 +176,7 @@ def facts(bench: Bench) -> dict[str, Any]:
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version() if bench.device.type == "cuda" else None,
+            "cudnn": cudnn() if bench.device.type == "cuda" else None,
         },
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class Forward:
     @torch.inference_mode()
     def rates(self, precision: str, seconds: float, *, compiled: bool) -> dict[str, float]:
         """Images/s of the plain call and of its CUDA graph; without the graph if that fails."""
-        network = torch.compile(self._network, dynamic=False) if compiled else self._network
+        network: Any = torch.compile(self._network, dynamic=False) if compiled else self._network
         prefix = "compiled" if compiled else "eager"
 
         def call() -> Outputs:

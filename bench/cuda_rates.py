@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ class Rates:
         ):
             return self._rate(len(each.batch.row_N) for each in done)
 
-    def _feed(self, manifest: Manifest, transform: Transform, size: int) -> Iterator[Batch]:
+    def _feed(self, manifest: Manifest, transform: Transform, size: int) -> Generator[Batch]:
         """Batches of the dataset's images, again and again."""
         rows = np.arange(ROWS) % len(manifest)
         with (

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +98,12 @@ def main() -> None:
             wanted = np.random.default_rng(0).permutation(wanted)
             manifest = manifest_of(wanted)
             took = seconds(
-                lambda m=manifest: find_known(store, m, ids, invalid_too=True), arguments.times
+                partial(find_known, store, manifest, ids, invalid_too=True), arguments.times
             )
             line = {"images": count, "seconds": round(took, 4)}
             if arguments.table_packs:
                 sample = wanted[:10_000]
-                rate = len(sample) / seconds(lambda s=sample: look_up(table, s), arguments.times)
+                rate = len(sample) / seconds(partial(look_up, table, sample), arguments.times)
                 line["table_seconds"] = round(count / rate, 4)
             results.append(line)
             print(json.dumps(line), flush=True)
