@@ -28,10 +28,15 @@ ONLY_IN = {
     "sklearn": ("worker/",),
     "h5py": (
         "cache/pack.py",
+        "cache/places.py",
         "cache/row_index.py",
         "cache/manifest_file.py",
         "cache/hdf5_arrays.py",
     ),
+    "h5grove": ("service/routes/h5.py",),
+    "pyarrow": ("service/arrow.py", "featurepack/"),
+    "orjson": ("service/encode.py",),
+    "zstandard": ("service/compress.py",),
     "fastapi": ("service/",),
     "starlette": ("service/",),
     "sqlalchemy": (
