@@ -231,7 +231,7 @@ FileId = tuple[int, int, int]
 
 def file_id(file: Path | int) -> FileId:
     """Of a path, or of an open handle. Raises FileNotFoundError."""
-    status = os.stat(file)
+    status = os.fstat(file) if isinstance(file, int) else file.stat()
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 

@@ -1,4 +1,4 @@
-"""Selected rows as an Arrow IPC stream: ``features``, ``label``, ``row_id``, ``row_hash``, ``valid``.
+"""Selected rows as an Arrow IPC stream: features, label, row_id, row_hash, valid.
 
 A row of features is a fixed-size list; its shape is in the field's metadata, the class names in
 the schema's. Record batches are of a piece's size. Shapes: P rows of a batch.
@@ -35,7 +35,7 @@ def arrow(chosen: Slice, handle: int) -> Iterator[Buffer]:
 def arrow_bytes(chosen: Slice) -> int:
     """The length of :func:`arrow`; no feature is read for it."""
     schema, features = _schema(chosen), chosen.features
-    total = schema.serialize().size + len(_END)
+    total: int = schema.serialize().size + len(_END)
     for first, last in blocks_of(len(chosen.rows), features.place.row_bytes):
         instead = np.empty((last - first, *features.shape[1:]), features.dtype)
         total += pa.ipc.get_record_batch_size(_batch(chosen, schema, first, instead))
@@ -66,7 +66,9 @@ def _batch(chosen: Slice, schema: Any, first: int, block: npt.NDArray[Any]) -> A
         pa.FixedSizeListArray.from_arrays(values, type=schema.field("features").type),
         pa.array(at(chosen.pack.labels_N, rows)),
         pa.array(chosen.row_ids(first, first + len(block)), pa.string()),
-        pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(rows), [None, pa.py_buffer(hashes)]),
+        pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(16), len(rows), [None, pa.py_buffer(hashes)]
+        ),
         pa.array(at(chosen.pack.valid_N, rows)),
     ]
     return pa.record_batch(columns, schema=schema)

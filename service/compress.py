@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import zstandard
 
@@ -15,6 +16,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 def compressed(pieces: Iterator[Buffer], coding: Coding) -> Iterator[Buffer]:
     """The same bytes as one zstd frame or gzip member."""
+    packer: Any
     if coding == "zstd":
         packer = zstandard.ZstdCompressor(level=1).compressobj()
     else:

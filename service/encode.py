@@ -10,7 +10,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,15 +33,13 @@ class Slice:
 
     @property
     def label_M(self) -> npt.NDArray[np.int64]:
-        return at(self.pack.labels_N, self.rows)
+        found: npt.NDArray[np.int64] = at(self.pack.labels_N, self.rows)
+        return found
 
     @property
     def valid_M(self) -> npt.NDArray[np.bool_]:
-        return at(self.pack.valid_N, self.rows)
-
-    @property
-    def hash_MH(self) -> npt.NDArray[np.uint8]:
-        return at(self.pack.row_hash_NH, self.rows)
+        found: npt.NDArray[np.bool_] = at(self.pack.valid_N, self.rows)
+        return found
 
     def row_ids(self, first: int, last: int) -> list[str]:
         """The ids of the selected rows from ``first`` to before ``last``."""
@@ -105,7 +103,7 @@ def _text(words: Sequence[str]) -> np.dtype[Any]:
 def npz(chosen: Slice, handle: int) -> Iterator[Buffer]:
     """An archive of arrays, stored and not compressed, that ``np.load`` reads without pickle."""
     pieces = _Pieces()
-    with zipfile.ZipFile(pieces, "w") as archive:
+    with zipfile.ZipFile(cast("IO[bytes]", pieces), "w") as archive:
         for member in _members(chosen):
             values = _values(chosen, member, handle)
             with archive.open(zipfile.ZipInfo(member.file), "w", force_zip64=True) as file:
@@ -142,12 +140,12 @@ def npz_bytes(chosen: Slice) -> int:
 
 
 class _Pieces:
-    """A file that hands on what is written to it; it knows no places, so none is written to again."""
+    """A file that hands on what is written to it, and in which nobody can go back."""
 
     def __init__(self) -> None:
         self._written: list[Buffer] = []
 
-    def write(self, piece: Buffer) -> int:
+    def write(self, piece: Any, /) -> int:
         self._written.append(piece)
         return len(piece)
 
@@ -173,7 +171,12 @@ def json_features(chosen: Slice, handle: int) -> Iterator[Buffer]:
 
 def json_labels(pack: Pack, rows: Rows) -> Iterator[Buffer]:
     labels_M = at(pack.labels_N, rows)
-    head = {"shape": labels_M.shape, "dtype": "int64", "rows": numbers(rows), "classes": pack.classes}
+    head = {
+        "shape": labels_M.shape,
+        "dtype": "int64",
+        "rows": numbers(rows),
+        "classes": pack.classes,
+    }
     yield from _json_object(head, "labels", [labels_M])
 
 

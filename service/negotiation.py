@@ -1,4 +1,4 @@
-"""Which format and which coding an answer gets, by ``Accept``, ``?format=``, ``Accept-Encoding``."""
+"""Which format an answer gets, by ``?format=`` or ``Accept``, and which ``Accept-Encoding``."""
 
 from __future__ import annotations
 

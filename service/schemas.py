@@ -190,9 +190,7 @@ class Filters(BaseModel):
 
     def selection(self) -> Selection:
         names = ("split", "start", "stop", "step", "valid", "sample", "seed")
-        return Selection(
-            **{name: getattr(self, name) for name in names}, label=tuple(self.label)
-        )
+        return Selection(**{name: getattr(self, name) for name in names}, label=tuple(self.label))
 
 
 class RowsQuery(Filters):

@@ -48,9 +48,10 @@ class Selection:
                 are, two lists.
             TooLarge: more than 100,000 rows are listed.
         """
-        rows: Rows = self._span(pack)
+        span = self._span(pack)
+        rows: Rows = span
         if self.row is not None or self.row_id is not None:
-            rows = _within(rows, self._listed(pack))
+            rows = _within(span, self._listed(pack))
         if self.label:
             wanted = [_class_number(pack, label) for label in self.label]
             row_M = numbers(rows)
@@ -134,7 +135,8 @@ def _found(pack: Pack, row_ids: tuple[str, ...]) -> Iterable[int]:
 def _within(span: range, row_M: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Those of the rows that are in the span, in their order."""
     inside = (row_M >= span.start) & (row_M < span.stop) & ((row_M - span.start) % span.step == 0)
-    return row_M[inside]
+    kept: npt.NDArray[np.int64] = row_M[inside]
+    return kept
 
 
 def _class_number(pack: Pack, label: str) -> int:
@@ -155,7 +157,8 @@ def _drawn(rows: Rows, count: int, seed: int) -> npt.NDArray[np.int64]:
     """
     if count > len(rows):
         raise _too_few(len(rows), count)
-    mark_M = _mixed(_mixed(np.array([seed], np.uint64)) + np.arange(len(rows), dtype=np.uint64))
+    place_M = np.arange(len(rows), dtype=np.uint64)
+    mark_M = _mixed(_mixed(np.full(1, seed, np.uint64)) + place_M)
     return numbers(rows)[np.sort(np.argsort(mark_M)[:count])]
 
 

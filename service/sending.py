@@ -46,7 +46,7 @@ class _Held:
 
     source: Source
     resources: ExitStack = field(default_factory=ExitStack)
-    pieces: Iterator[Buffer] = iter(())
+    pieces: Iterator[Buffer] = field(init=False)
 
     def open(self) -> Buffer | None:
         """Open and lock the file; the first piece."""

@@ -83,18 +83,18 @@ def get_labels(
 ) -> Response:
     """The labels (int64, -1 is unlabelled) of the same rows."""
     this = _Asked.of(kept, request, pack_id, asked.selection())
-    format = chosen_format(asked.format, request.headers.get("accept"), LABEL_FORMATS)
+    chosen = chosen_format(asked.format, request.headers.get("accept"), LABEL_FORMATS)
     shape, dtype = (len(this.rows),), np.dtype("<i8")
     size = shape[0] * dtype.itemsize
 
     def values(_: int) -> Iterator[Buffer]:
         yield encode.at(this.pack.labels_N, this.rows).astype(dtype).tobytes()
 
-    if format == "json":
+    if chosen == "json":
         encoded = _Encoded(lambda _: encode.json_labels(this.pack, this.rows), None, size)
     else:
-        encoded = _plain(format, values, shape, dtype, size)
-    return this.answer("labels", format, encoded, _shape_headers(shape, dtype))
+        encoded = _plain(chosen, values, shape, dtype, size)
+    return this.answer("labels", chosen, encoded, _shape_headers(shape, dtype))
 
 
 @router.head("/index", include_in_schema=False)
@@ -111,7 +111,7 @@ def get_index(
 
 @dataclass(frozen=True)
 class _Encoded:
-    """How the answer's bytes are made from an open handle, how many, and about how many are read."""
+    """An answer's bytes, made from an open handle: how many they are, about how many are read."""
 
     pieces: Callable[[int], Iterator[Buffer]]
     length: int | None
@@ -169,12 +169,12 @@ class _Asked:
 
 def _features(this: _Asked, asked: FormatQuery) -> Response:
     accept = this.request.headers.get("accept")
-    format = chosen_format(asked.format, accept, FEATURE_FORMATS)
+    chosen = chosen_format(asked.format, accept, FEATURE_FORMATS)
     place = this.pack.places["features"]
     dtype = np.dtype(asked.dtype).newbyteorder("<") if asked.dtype else place.dtype
     stored = StoredRows(place, this.rows, dtype)
-    encoded = _encoded(Slice(this.pack, this.rows, stored), format)
-    return this.answer("features", format, encoded, _shape_headers(stored.shape, dtype))
+    encoded = _encoded(Slice(this.pack, this.rows, stored), chosen)
+    return this.answer("features", chosen, encoded, _shape_headers(stored.shape, dtype))
 
 
 def _encoded(chosen: Slice, format: Format) -> _Encoded:

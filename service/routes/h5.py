@@ -66,7 +66,11 @@ async def get_data(
     """Values of an array, at most 64 MiB at once."""
 
     def data(content: Any) -> Any:
-        return encode(_affordable(content, selection).data(selection, flatten, dtype), format)
+        array = _affordable(content, selection)
+        if format != "json" and array.metadata()["type"]["dtype"] == "|O":
+            # h5grove would send the addresses at which the texts lie in memory.
+            raise InvalidRequest(f"{path!r} holds texts", value=format, remedy="use format=json")
+        return encode(array.data(selection, flatten, dtype), format)
 
     return await _answer(kept, pack_id, path, data)
 
@@ -143,7 +147,7 @@ def _as_ours(path: str) -> Iterator[None]:
         raise NotFound("the pack was deleted just now", remedy="submit the pair again") from error
     except KeyError as error:
         raise NotFound(f"{path!r} has no {error}", value=path, remedy="see …/meta/") from error
-    except (ValueError, TypeError, IndexError, AssertionError) as error:
+    except (ValueError, TypeError, IndexError, AssertionError, RuntimeError) as error:
         raise InvalidRequest(
             f"{path!r} cannot be sent like this: {error}",
             value=path,
