@@ -206,9 +206,10 @@ def test_a_download_holds_the_pack_until_it_is_sent(served: Serving, pack: dict[
     async def receive() -> Any:
         await anyio.sleep_forever()
 
+    answer = response(served, pack)
     before = open_handles(path)
     scope = {"type": "http", "method": "GET", "headers": []}
-    anyio.run(response(served, pack), scope, receive, send)
+    anyio.run(answer, scope, receive, send)
     assert bytes(received) == path.read_bytes()
     assert all(in_use)
     with unused(path) as free:
@@ -227,9 +228,10 @@ def test_a_client_that_leaves_lets_go_of_the_pack(served: Serving, pack: dict[st
         await anyio.sleep(0.05)
         return {"type": "http.disconnect"}
 
+    answer = response(served, pack)
     before = open_handles(path)
     scope = {"type": "http", "method": "GET", "headers": []}
-    anyio.run(response(served, pack), scope, receive, send)
+    anyio.run(answer, scope, receive, send)
     with unused(path) as free:
         assert free
     assert open_handles(path) == before
