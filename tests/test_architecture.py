@@ -20,7 +20,7 @@ MAY_IMPORT = {
 """Who may import what of ours."""
 
 ONLY_IN = {
-    "torch": ("worker/",),
+    "torch": ("worker/", "featurepack/torch_samples.py"),
     "torchvision": ("worker/",),
     "PIL": ("worker/",),
     "openvino": ("worker/engines/",),
@@ -60,6 +60,8 @@ ONLY_IN = {
     ),
     "httpx": ("featurepack/",),
     "rich": ("featurepack/",),
+    "xxhash": ("cache/identity.py", "featurepack/local/"),
+    "pandas": ("featurepack/",),
 }
 """One library, one room."""
 
