@@ -25,17 +25,23 @@ STATUS: Final[dict[type[FeaturepackError], int]] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.InvalidRequest: 422,
+    errors.OutOfRange: 416,
     errors.TooLarge: 413,
     errors.Unauthorised: 401,
     errors.Forbidden: 403,
     errors.QuotaExceeded: 429,
+    errors.Busy: 429,
     errors.CorruptData: 422,
     errors.LeaseLost: 409,
     errors.Unavailable: 503,
     FeaturepackError: 500,
 }
 
-RETRY_AFTER_SECONDS: Final = "5"
+RETRY_AFTER_SECONDS: Final[dict[type[FeaturepackError], str]] = {
+    errors.Busy: "1",
+    errors.QuotaExceeded: "5",
+    errors.Unavailable: "5",
+}
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -82,11 +88,17 @@ def status_of(error: FeaturepackError) -> int:
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
+def _headers(error: FeaturepackError) -> dict[str, str] | None:
+    for cls in type(error).__mro__:
+        if cls in RETRY_AFTER_SECONDS:
+            return {"Retry-After": RETRY_AFTER_SECONDS[cls]}
+    return None
+
+
 def problem(error: FeaturepackError, request: Request) -> ProblemResponse:
     """One error as a problem document."""
     status = status_of(error)
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in (429, 503) else None
-    return ProblemResponse(_document(error, status, request), status, headers)
+    return ProblemResponse(_document(error, status, request), status, _headers(error))
 
 
 def _document(error: FeaturepackError, status: int, request: Request) -> dict[str, Any]:

@@ -2,183 +2,219 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
-from fastapi import APIRouter, Depends, Header, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query, Request, Response
 
-from cache.errors import InvalidRequest, TooLarge
+from cache.errors import TooLarge
+from cache.identity import canonical_json, hash_shard
 from cache.pack import Pack
+from cache.rows import PackRow
 from service import encode
-from service.encode import Rows
-from service.schemas import RowsRequest
-from service.selection import Selection, listed
-from service.state import Kept
+from service.compress import compressed
+from service.encode import Slice
+from service.negotiation import MEDIA_TYPES, Format, chosen_coding, chosen_format
+from service.ranges import is_known
+from service.reading import Buffer, Rows, StoredRows
+from service.schemas import FeaturesQuery, FormatQuery, LabelsQuery, RowsQuery, RowsRequest
+from service.selection import Selection
+from service.sending import PackResponse, Source
+from service.state import Kept, State
 
 router = APIRouter(prefix="/v1/packs/{pack_id}", tags=["features"])
 
-Format = Literal["raw", "npy", "json"]
-
-MEDIA_TYPES: dict[Format, str] = {
-    "raw": "application/octet-stream",
-    "npy": "application/x-npy",
-    "json": "application/json",
-}
+FEATURE_FORMATS: tuple[Format, ...] = ("raw", "npy", "arrow", "npz", "json")
+LABEL_FORMATS: tuple[Format, ...] = ("raw", "npy", "json")
 MAX_JSON_VALUES = 4_000_000
+_ID_BYTES = 200
+"""About what a row of the index takes."""
 
-_CONTENT: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "the rows; of raw bytes, X-Featurepack-Shape and -Dtype tell the layout",
-        "content": {
-            "application/octet-stream": {},
-            "application/x-npy": {},
-            "application/json": {
-                "example": {
-                    "shape": [2, 3],
-                    "dtype": "float32",
-                    "rows": [0, 1],
-                    "labels": [7, 2],
-                    "features": [[0.0, 1.5, 0.25], [0.5, 0.0, 2.0]],
-                }
-            },
-        },
-    }
+_JSON_EXAMPLE = {
+    "shape": [2, 3],
+    "dtype": "float32",
+    "rows": [0, 1],
+    "labels": [7, 2],
+    "features": [[0.0, 1.5, 0.25], [0.5, 0.0, 2.0]],
+}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "If-None-Match names the ETag of this slice"},
+    429: {"description": "as many answers are being sent as may be; try again after Retry-After"},
 }
 
 
-def selection(
-    split: Annotated[str | None, Query()] = None,
-    start: Annotated[int | None, Query(description="first row, within the split if given")] = None,
-    stop: Annotated[int | None, Query(description="row after the last")] = None,
-    label: Annotated[str | None, Query(description="a class's name or number")] = None,
-) -> Selection:
-    return Selection(split, start, stop, label)
+def _content(formats: tuple[Format, ...], **examples: Any) -> dict[int | str, dict[str, Any]]:
+    content = {MEDIA_TYPES[name]: examples.get(name, {}) for name in formats}
+    description = "the rows; X-Featurepack-Shape and -Dtype tell the layout of raw bytes"
+    return {200: {"description": description, "content": content}}
 
 
-def chosen_format(
-    format: Annotated[str | None, Query(description="raw, npy or json")] = None,
-    accept: Annotated[str | None, Header()] = None,
-) -> Format:
-    """``?format=`` if given, else the first of ``Accept`` that is known, else raw bytes."""
-    known: dict[str, Format] = {"raw": "raw", "npy": "npy", "json": "json"}
-    if format is not None:
-        if format not in known:
-            raise InvalidRequest(
-                f"format is {format!r}", value=format, remedy="use raw, npy or json"
+_FEATURES = _content(FEATURE_FORMATS, json={"example": _JSON_EXAMPLE})
+
+
+@router.head("/features", include_in_schema=False)
+@router.get("/features", response_class=Response, responses=_FEATURES | _UNCHANGED)
+def get_features(
+    pack_id: str, asked: Annotated[FeaturesQuery, Query()], request: Request, kept: Kept
+) -> Response:
+    """Feature rows of a split, a range, classes, a sample, or any of these together."""
+    return _features(_Asked.of(kept, request, pack_id, asked.selection()), asked)
+
+
+@router.post("/rows", response_class=Response, responses=_FEATURES | {429: _UNCHANGED[429]})
+def post_rows(
+    pack_id: str,
+    body: RowsRequest,
+    asked: Annotated[FormatQuery, Query()],
+    request: Request,
+    kept: Kept,
+) -> Response:
+    """Feature rows by number or id, in the order given; at most 100,000."""
+    return _features(_Asked.of(kept, request, pack_id, body.selection()), asked)
+
+
+@router.head("/labels", include_in_schema=False)
+@router.get("/labels", response_class=Response, responses=_content(LABEL_FORMATS) | _UNCHANGED)
+def get_labels(
+    pack_id: str, asked: Annotated[LabelsQuery, Query()], request: Request, kept: Kept
+) -> Response:
+    """The labels (int64, -1 is unlabelled) of the same rows."""
+    this = _Asked.of(kept, request, pack_id, asked.selection())
+    chosen = chosen_format(asked.format, request.headers.get("accept"), LABEL_FORMATS)
+    shape, dtype = (len(this.rows),), np.dtype("<i8")
+    size = shape[0] * dtype.itemsize
+
+    def values(_: int) -> Iterator[Buffer]:
+        yield encode.at(this.pack.labels_N, this.rows).astype(dtype).tobytes()
+
+    if chosen == "json":
+        encoded = _Encoded(lambda _: encode.json_labels(this.pack, this.rows), None, size)
+    else:
+        encoded = _plain(chosen, values, shape, dtype, size)
+    return this.answer("labels", chosen, encoded, _shape_headers(shape, dtype))
+
+
+@router.head("/index", include_in_schema=False)
+@router.get("/index", response_class=Response, responses=_content(("json",)) | _UNCHANGED)
+def get_index(
+    pack_id: str, asked: Annotated[RowsQuery, Query()], request: Request, kept: Kept
+) -> Response:
+    """What each row is, as JSON: its number, id, label, content hash and whether it is valid."""
+    this = _Asked.of(kept, request, pack_id, asked.selection())
+    size = _ID_BYTES * len(this.rows)
+    encoded = _Encoded(lambda _: encode.json_index(this.pack, this.rows), None, size)
+    return this.answer("index", "json", encoded, {})
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """An answer's bytes, made from an open handle: how many they are, about how many are read."""
+
+    pieces: Callable[[int], Iterator[Buffer]]
+    length: int | None
+    weight: int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Rows of a pack that somebody asked for."""
+
+    kept: State
+    request: Request
+    row: PackRow
+    pack: Pack
+    rows: Rows
+
+    @classmethod
+    def of(cls, kept: State, request: Request, pack_id: str, selection: Selection) -> _Asked:
+        row, pack = kept.shelf.take(pack_id)
+        return cls(kept, request, row, pack, selection.rows(pack))
+
+    def answer(
+        self, what: str, format: Format, encoded: _Encoded, headers: dict[str, str]
+    ) -> Response:
+        asked = self.request.headers
+        coding = chosen_coding(",".join(asked.getlist("accept-encoding")))
+        headers = headers | {
+            "ETag": self._etag(what, format, headers, coding),
+            "Vary": "Accept, Accept-Encoding",
+        }
+        if self.request.method != "POST" and is_known(
+            ",".join(asked.getlist("if-none-match")), headers["ETag"]
+        ):
+            return Response(status_code=304, headers=headers)
+        pieces, length = encoded.pieces, encoded.length
+        if coding:
+            headers["Content-Encoding"] = coding
+            pieces, length = lambda handle: compressed(encoded.pieces(handle), coding), None
+        source = Source(
+            self.kept.store, self.row.pack_id, self.pack, pieces, length, encoded.weight
+        )
+        return PackResponse(
+            source, self.kept.transfers, media_type=MEDIA_TYPES[format], headers=headers
+        )
+
+    def _etag(self, *parts: object) -> str:
+        """It follows from the rows themselves, so equal slices have one however they are asked."""
+        rows = self.rows
+        if isinstance(rows, range):
+            which: object = [rows.start, rows.stop, rows.step]
+        else:
+            which = hash_shard(rows.tobytes()).hex()
+        return f'"{hash_shard(canonical_json([self.row.etag, which, *parts])).hex()}"'
+
+
+def _features(this: _Asked, asked: FormatQuery) -> Response:
+    accept = this.request.headers.get("accept")
+    chosen = chosen_format(asked.format, accept, FEATURE_FORMATS)
+    place = this.pack.places["features"]
+    dtype = np.dtype(asked.dtype).newbyteorder("<") if asked.dtype else place.dtype
+    stored = StoredRows(place, this.rows, dtype)
+    encoded = _encoded(Slice(this.pack, this.rows, stored), chosen)
+    return this.answer("features", chosen, encoded, _shape_headers(stored.shape, dtype))
+
+
+def _encoded(chosen: Slice, format: Format) -> _Encoded:
+    features = chosen.features
+    if format == "json":
+        values = features.bytes // features.dtype.itemsize
+        if values > MAX_JSON_VALUES:
+            raise TooLarge(
+                f"{values} values are too many for JSON",
+                value=values,
+                remedy=f"ask for at most {MAX_JSON_VALUES} values, or use another format",
             )
-        return known[format]
-    wanted = [part.partition(";")[0].strip().lower() for part in (accept or "*/*").split(",")]
-    for media_type in wanted:
-        for name, offered in MEDIA_TYPES.items():
-            if media_type == offered:
-                return name
-    if any(media_type in ("*/*", "application/*") for media_type in wanted):
-        return "raw"
-    raise InvalidRequest(
-        f"Accept is {accept!r}", value=accept, remedy=f"accept {', '.join(MEDIA_TYPES.values())}"
+        return _Encoded(partial(encode.json_features, chosen), None, 8 * values)
+    if format == "npz":
+        return _Encoded(partial(encode.npz, chosen), encode.npz_bytes(chosen), features.bytes)
+    if format == "arrow":
+        from service import arrow  # takes a third of a second, and most never ask for it
+
+        return _Encoded(partial(arrow.arrow, chosen), arrow.arrow_bytes(chosen), features.bytes)
+    return _plain(format, features.values, features.shape, features.dtype, features.bytes)
+
+
+def _plain(
+    format: Format,
+    values: Callable[[int], Iterator[Buffer]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    size: int,
+) -> _Encoded:
+    """The values alone, or behind a ``.npy`` header."""
+    if format == "raw":
+        return _Encoded(values, size, size)
+    header = encode.npy_header(shape, dtype)
+    return _Encoded(
+        lambda handle: encode.npy(values(handle), shape, dtype), len(header) + size, size
     )
 
 
-Selected = Annotated[Selection, Depends(selection)]
-ChosenFormat = Annotated[Format, Depends(chosen_format)]
-
-
-@router.get("/features", response_class=StreamingResponse, responses=_CONTENT)
-def get_features(
-    pack_id: str, selected: Selected, format: ChosenFormat, kept: Kept
-) -> StreamingResponse:
-    """Feature rows of a split, a range, a class, or any of these together."""
-    _, pack = kept.shelf.take(pack_id)
-    return _features(pack, selected.rows(pack), format)
-
-
-@router.post("/rows", response_class=StreamingResponse, responses=_CONTENT)
-def post_rows(
-    pack_id: str, request: RowsRequest, format: ChosenFormat, kept: Kept
-) -> StreamingResponse:
-    """Feature rows by number, in the order given; at most 100,000."""
-    _, pack = kept.shelf.take(pack_id)
-    return _features(pack, listed(pack, request.rows), format)
-
-
-@router.get("/labels", response_class=StreamingResponse, responses=_CONTENT)
-def get_labels(
-    pack_id: str, selected: Selected, format: ChosenFormat, kept: Kept
-) -> StreamingResponse:
-    """The labels (int64, -1 is unlabelled) of the same rows."""
-    _, pack = kept.shelf.take(pack_id)
-    rows = selected.rows(pack)
-    fields = {"rows": rows, "labels": pack.labels_N[_index(rows)], "classes": pack.classes}
-    return _send(pack.labels_N, rows, format, fields)
-
-
-@router.get("/index", response_class=StreamingResponse)
-def get_index(pack_id: str, selected: Selected, kept: Kept) -> StreamingResponse:
-    """What each row is, as JSON: its number, id, label, content hash and whether it is valid."""
-    _, pack = kept.shelf.take(pack_id)
-    rows = selected.rows(pack)
-    return StreamingResponse(_index_pieces(pack, rows), media_type=MEDIA_TYPES["json"])
-
-
-def _index_pieces(pack: Pack, rows: Rows) -> Iterator[bytes]:
-    head = json.dumps({"classes": pack.classes, "splits": pack.splits}, ensure_ascii=False)
-    yield head[:-1].encode() + b', "rows": ['
-    for first in range(0, len(rows), 4096):
-        part = rows[first : first + 4096]
-        text = json.dumps([_describe(pack, int(row)) for row in part], ensure_ascii=False)
-        yield (b", " if first else b"") + text[1:-1].encode()
-    yield b"]}"
-
-
-def _describe(pack: Pack, row: int) -> dict[str, Any]:
+def _shape_headers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, str]:
     return {
-        "row": row,
-        "row_id": pack.row_id_N[row],
-        "label": int(pack.labels_N[row]),
-        "row_hash": pack.row_hash_NH[row].tobytes().hex(),
-        "valid": bool(pack.valid_N[row]),
-    }
-
-
-def _index(rows: Rows) -> slice | npt.NDArray[np.int64]:
-    return slice(rows.start, rows.stop) if isinstance(rows, range) else rows
-
-
-def _features(pack: Pack, rows: Rows, format: Format) -> StreamingResponse:
-    if format != "json":
-        return _send(pack.features, rows, format, {})
-    values = len(rows) * int(np.prod(pack.features.shape[1:]))
-    if values > MAX_JSON_VALUES:
-        raise TooLarge(
-            f"{values} values are too many for JSON",
-            value=values,
-            remedy=f"ask for at most {MAX_JSON_VALUES} values, or use raw or npy",
-        )
-    fields = {
-        "rows": rows,
-        "labels": pack.labels_N[_index(rows)],
-        "features": pack.features[_index(rows)],
-    }
-    return _send(pack.features, rows, format, fields)
-
-
-def _send(
-    array: npt.NDArray[Any], rows: Rows, format: Format, fields: dict[str, Any]
-) -> StreamingResponse:
-    shape = (len(rows), *array.shape[1:])
-    headers = {
         "X-Featurepack-Shape": ",".join(map(str, shape)),
-        "X-Featurepack-Dtype": array.dtype.str,
+        "X-Featurepack-Dtype": dtype.str,
     }
-    if format == "json":
-        described = {"shape": shape, "dtype": array.dtype.name, **fields, "rows": list(rows)}
-        pieces = encode.as_json(described)
-    else:
-        pieces = (encode.npy if format == "npy" else encode.raw)(array, rows)
-        if format == "raw":
-            headers["Content-Length"] = str(int(np.prod(shape)) * array.dtype.itemsize)
-    return StreamingResponse(pieces, media_type=MEDIA_TYPES[format], headers=headers)
