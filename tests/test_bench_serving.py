@@ -32,7 +32,7 @@ from bench.serving.plan import QUICK, Plan
 from bench.serving.plot import plot
 from bench.serving.report import show
 from bench.serving.rounds import by_turns
-from bench.serving.running import Server, Spec, ServerFailed, started
+from bench.serving.running import Server, ServerFailed, Spec, started
 from bench.serving.servers import FILE_RESPONSE, H5GROVE, NGINX, OURS, TILED, Places
 from bench.serving.soak import summary
 from cache import pack
@@ -231,9 +231,11 @@ def test_a_server_that_ends_says_why(tmp_path: Path) -> None:
     port = usable_port("127.0.0.1", 0)
     command = [sys.executable, "-c", "raise SystemExit('no such thing')"]
     spec = Spec("broken", command, {}, port, "/", "")
-    with started(spec, tmp_path / "log") as process:
-        with pytest.raises(ServerFailed, match="no such thing"):
-            process.wait()
+    with (
+        started(spec, tmp_path / "log") as process,
+        pytest.raises(ServerFailed, match="no such thing"),
+    ):
+        process.wait()
 
 
 def test_who_is_missing_is_told(made: Material, tmp_path: Path) -> None:

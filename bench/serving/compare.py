@@ -28,9 +28,7 @@ def flat(turns: Turns) -> list[float]:
 
 def ratio(above: Turns, below: Turns) -> Spread:
     """The ratio of the medians of all values, and the least and most of the rounds' own ratios."""
-    each = [
-        statistics.median(a) / statistics.median(b) for a, b in zip(above, below, strict=False)
-    ]
+    each = [statistics.median(a) / statistics.median(b) for a, b in zip(above, below, strict=False)]
     medians = statistics.median(flat(above)) / statistics.median(flat(below))
     return spread(each) | {"median": significant(medians)}
 
@@ -45,6 +43,3 @@ def latency(seconds: Turns) -> dict[str, float | int]:
         "min_ms": significant(1e3 * min(values)),
         "max_ms": significant(1e3 * max(values)),
     }
-
-
-__all__ = ["Spread", "Turns", "flat", "latency", "percentile", "ratio", "significant", "spread"]

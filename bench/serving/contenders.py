@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.serving.material import PACK, SCATTERED, SLICE, SMALL, Material
+from bench.serving.material import PACK, SCATTERED, SLICE, Material
 from bench.serving.servers import FILE_RESPONSE, H5GROVE, NGINX, OURS, TILED
 
 Decode = Callable[[bytes], npt.NDArray[Any]]

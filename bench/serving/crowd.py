@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.extraction.compare import spread
 from bench.extraction.rounds import say
-from bench.serving.compare import flat, latency, spread
+from bench.serving.compare import flat, latency
 from bench.serving.contenders import Asks, expected, scattered, sliced
 from bench.serving.generator import Loaded, Weighed, load, weighed
 from bench.serving.material import Material

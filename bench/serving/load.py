@@ -23,7 +23,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from multiprocessing.connection import Connection
 from typing import Any
 
-START_SECONDS = 0.3
+START_SECONDS = 0.2
 ANSWER_SECONDS = 60.0
 BUFFER_BYTES = 1 << 20
 LONGEST_PAUSE = 1.0

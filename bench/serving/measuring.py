@@ -36,9 +36,7 @@ def measure(folder: Path, plan: Plan, places: Places) -> dict[str, Any]:
             result[work] = latency.measure(work, asks, rows[work], servers, seconds)
         result["scattered"]["skipped"] |= CANNOT
         result["crowd"] = crowd.measure(material, servers, plan, result)
-        result["soak"] = soak.measure(
-            material, servers[OURS], plan.soak_clients, plan.soak_seconds
-        )
+        result["soak"] = soak.measure(material, servers[OURS], plan.soak_clients, plan.soak_seconds)
     return result
 
 

@@ -26,14 +26,13 @@ def read(http: httpx.Client, ask: Ask, size: int) -> npt.NDArray[np.uint8]:
     """The answer's bytes, of which there must be ``size``. Raises Refused."""
     found = np.empty(size, np.uint8)
     into, at = found.data, 0
-    with http.stream(
-        ask.method, ask.path, headers=ask.sent_headers, content=ask.body
-    ) as response:
+    with http.stream(ask.method, ask.path, headers=ask.sent_headers, content=ask.body) as response:
         if response.status_code != 200:
             raise Refused(f"{ask.path} was answered {response.status_code}: {response.read()!r}")
         for piece in response.iter_raw():
             end = at + len(piece)
-            into[at:end] = piece
+            if end <= size:
+                into[at:end] = piece
             at = end
     if at != size:
         raise Refused(f"{ask.path} was answered with {at} bytes in place of {size}")

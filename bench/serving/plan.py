@@ -11,9 +11,9 @@ class Plan:
     """``seconds`` are those of the measurements alone, without the servers' starts.
 
     A pack has ``rows`` of ``width`` float32; a slice is ``slice_rows`` neighbours, and
-    ``scattered_rows`` are drawn from the whole pack. ``crowd_rounds`` turns of each server are taken
-    with as many clients at once as ``clients`` says. A measurement's share of the seconds is divided
-    equally among all who take part in it, each of whom has at least one turn.
+    ``scattered_rows`` are drawn from the whole pack. Each server has ``crowd_rounds`` turns with
+    as many clients at once as ``clients`` says. A measurement's share of the seconds is divided
+    equally among all who take part in it; each of them has at least one turn.
     """
 
     seconds: float

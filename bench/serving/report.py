@@ -8,22 +8,22 @@ from rich.console import Console
 from rich.table import Table
 
 MEANING = {
-    "client_vs_nginx": "the whole pack into a NumPy array: the rate of featurepack.Client.features, "
-    "with nothing cached before, over that of httpx iter_raw from nginx into np.empty; the ratio of "
+    "client_vs_nginx": "the whole pack into a NumPy array: the rate of featurepack.Client.features "
+    "with nothing cached before over that of httpx iter_raw from nginx into np.empty; the ratio of "
     "the medians of all turns; at least 1 is as fast",
     "slice_vs_nginx": "neighbouring rows as raw bytes: p50 of our service over p50 of nginx, which "
     "serves a file of exactly these bytes, both read by the same httpx loop; at most 1 is as fast",
     "scattered_vs_nginx": "the same of scattered rows, asked for by POST /rows",
-    "whole": "from asking to the sum of all 8-byte words of the array, so that every byte was read; "
+    "whole": "from asking to the sum of all 8-byte words of the array, so every byte was read; "
     "making the array, and of client the submission, the labels and its own file, count; "
     "mb_per_second is features' bytes (10^6) over these seconds; files are the whole HDF5 file",
     "slice, scattered": "from asking to the last byte in an array; a kept connection, one client; "
     "formats are received and not decoded (they were before, to compare the rows)",
     "ratios": "median is the ratio of the medians of all values; min and max are the rounds' own",
-    "crowd": "so many processes, a connection each, by turns; the same clients for all, on the same "
-    "cores as the servers; refused counts 429s, which are asked again and whose wait is part of the "
-    "request; peak memory is that of the server's whole tree of processes, rss with the pages of "
-    "mapped files",
+    "crowd": "so many processes, a connection each, by turns; the same clients for all, on the "
+    "same cores as the servers; refused counts 429s, which are asked again and whose wait is part "
+    "of the request; peak memory is that of the server's whole tree of processes, rss with the "
+    "pages of mapped files",
     "soak": "our service alone, sizes drawn by weight; memory from before the first request, half "
     "way, with the last answers, and a second later",
 }

@@ -76,9 +76,7 @@ def makers(places: Places) -> Mapping[str, Callable[[Material, Path], Spec]]:
 def _ours(material: Material) -> Spec:
     port = usable_port(HOST, 0)
     settings = {"FEATUREPACK_STORE": str(material.store.root), "FEATUREPACK_DATABASE": ""}
-    command, environment = command_for(
-        "service", ("--host", HOST, "--port", str(port)), settings
-    )
+    command, environment = command_for("service", ("--host", HOST, "--port", str(port)), settings)
     return Spec(OURS, command, environment, port, "/healthz", version("featurepack"))
 
 

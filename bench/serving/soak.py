@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from bench.extraction.compare import significant
 from bench.extraction.rounds import say
-from bench.serving.compare import latency, significant
+from bench.serving.compare import latency
 from bench.serving.contenders import expected, scattered, sliced, small, whole
 from bench.serving.generator import Loaded, load, weighed
 from bench.serving.material import Material

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import numpy.typing as npt
 
-from bench.serving.compare import ratio, significant, spread
+from bench.extraction.compare import significant, spread
+from bench.serving.compare import ratio
 from bench.serving.contenders import Ask, whole
 from bench.serving.material import DATASET, NETWORK, WEIGHTS, Material, checksum
 from bench.serving.plain import Refused, connect, read
