@@ -74,9 +74,9 @@ bench-serving: $(INSTALLED) ## serving and the client against nginx and others; 
 
 bench-serving-peers: | $(UV) ## tiled and h5grove for bench-serving, each in .bench with an environment of its own
 	@$(UV) venv --quiet --clear --python $(PYTHON) .bench/tiled
-	@$(UV) pip install --quiet --python .bench/tiled/bin/python 'tiled[server]==0.2.20'
+	@$(UV) pip install --quiet --compile-bytecode --python .bench/tiled/bin/python 'tiled[server]==0.2.20'
 	@$(UV) venv --quiet --clear --python $(PYTHON) .bench/h5grove
-	@$(UV) pip install --quiet --python .bench/h5grove/bin/python 'h5grove[fastapi]==4.0.0' uvicorn
+	@$(UV) pip install --quiet --compile-bytecode --python .bench/h5grove/bin/python 'h5grove[fastapi]==4.0.0' uvicorn
 	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || echo "nginx is missing: apt-get install nginx-light"
 
 clean: ## remove what make installed

@@ -133,7 +133,7 @@ def _ours_rows(material: Material, rows: list[int]) -> Ask:
 
 def _h5grove_slice(material: Material, span: tuple[int, int]) -> Ask:
     file = f"file={material.pack.name}&path=/features"
-    path = f"/data/?{file}&selection={span[0]}:{span[1]},:&format=bin"
+    path = f"/data?{file}&selection={span[0]}:{span[1]},:&format=bin"
     return Ask(H5GROVE, path, _raw(material))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -112,8 +111,7 @@ def _file_response(material: Material) -> Spec:
 
 
 def _h5grove(material: Material, given: Path | None) -> Spec:
-    here = Path(sys.executable) if importlib.util.find_spec("h5grove") else None
-    python = given or here or PEERS / "h5grove" / "bin" / "python"
+    python = given or PEERS / "h5grove" / "bin" / "python"
     return _program(H5GROVE, "h5grove_app", "h5grove", python, str(material.pack.parent))
 
 

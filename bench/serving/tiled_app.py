@@ -11,6 +11,7 @@ import numpy as np
 import uvicorn
 from tiled.adapters.array import ArrayAdapter  # type: ignore[import-not-found]
 from tiled.adapters.mapping import MapAdapter  # type: ignore[import-not-found]
+from tiled.config import Authentication  # type: ignore[import-not-found]
 from tiled.server.app import build_app  # type: ignore[import-not-found]
 
 LARGEST_ANSWER = 1 << 40
@@ -22,7 +23,7 @@ def main() -> None:
     tree = MapAdapter({"features": ArrayAdapter.from_array(features_ND)})
     app = build_app(
         tree,
-        authentication={"allow_anonymous_access": True},
+        authentication=Authentication(allow_anonymous_access=True),
         server_settings={"response_bytesize_limit": LARGEST_ANSWER},
     )
     app.get("/ready")(lambda: None)
