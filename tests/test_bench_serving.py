@@ -259,7 +259,7 @@ def command(temporary: Path, *arguments: str) -> tuple[list[str], dict[str, str]
 def test_the_whole_program(tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    words, environment = command(temporary, "--seconds=3")
+    words, environment = command(temporary, "--seconds=3", "--clients", "1", "3")
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -269,7 +269,7 @@ def test_the_whole_program(tmp_path: Path) -> None:
     assert result["soak_errors"] == 0, result["soak"]
     assert result["soak"]["sizes"]["small"]["requests"] > 0
     assert [of["error_count"] for of in result["crowd"]] == [0] * len(result["crowd"])
-    assert {of["clients"] for of in result["crowd"]} == {1, 8, 32}
+    assert {of["clients"] for of in result["crowd"]} == {1, 3}
     assert result["pack"]["slice_bytes"] == 1024 * 2048 * 4
     assert result["client_vs_nginx"] is headline(result)["client_vs_nginx"]
     assert "nginx was skipped" in done.stdout

@@ -77,7 +77,7 @@ def headline(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    given = {"rows": arguments.rows, "seconds": arguments.seconds}
+    given = {name: getattr(arguments, name) for name in ("rows", "seconds", "clients")}
     changes = {name: value for name, value in given.items() if value is not None}
     return replace(QUICK if arguments.quick else FULL, **changes)
 
@@ -89,6 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, help="of all measurements together, without starting"
     )
+    parser.add_argument("--clients", type=int, nargs="+", help="how many at once, one or more")
     parser.add_argument("--nginx", type=Path, help="its binary")
     parser.add_argument("--h5grove", type=Path, help="an interpreter that has it")
     parser.add_argument("--tiled", type=Path, help="an interpreter that has it")

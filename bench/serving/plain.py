@@ -46,10 +46,8 @@ def checked(http: httpx.Client, ask: Ask, expected_ND: npt.NDArray[Any]) -> int:
     """
     response = http.request(ask.method, ask.path, headers=ask.sent_headers, content=ask.body)
     if response.status_code != 200:
-        raise Refused(
-            f"{ask.path.partition('?')[0]} was answered {response.status_code}: "
-            f"{response.text[:200]}"
-        )
+        asked = ask.path.partition("?")[0]
+        raise Refused(f"{asked} was answered {response.status_code}: {response.text[:300]}")
     if not np.array_equal(ask.decode(response.content), expected_ND):
         raise Refused(f"{ask.path} was answered with other rows than those of the pack")
     return len(response.content)

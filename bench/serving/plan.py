@@ -28,7 +28,7 @@ class Plan:
 
     @property
     def whole_seconds(self) -> float:
-        return 0.2 * self.seconds
+        return 0.25 * self.seconds
 
     @property
     def slice_seconds(self) -> float:
@@ -40,7 +40,7 @@ class Plan:
 
     @property
     def crowd_seconds(self) -> float:
-        return 0.3 * self.seconds
+        return 0.25 * self.seconds
 
     @property
     def soak_seconds(self) -> float:
@@ -48,4 +48,4 @@ class Plan:
 
 
 FULL = Plan(seconds=300.0, rows=50_000, crowd_rounds=3)
-QUICK = Plan(seconds=28.0, rows=20_000, crowd_rounds=1)
+QUICK = Plan(seconds=26.0, rows=20_000, crowd_rounds=1)

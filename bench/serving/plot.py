@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+MUCH = 30
+"""A longest bar of so many times the shortest asks for a logarithmic axis."""
+
 
 def plot(result: dict[str, Any], path: Path) -> bool:
     """Draw a result into an image; False if matplotlib is not installed."""
@@ -23,8 +26,9 @@ def plot(result: dict[str, Any], path: Path) -> bool:
     for axes, work in zip(panels[1:3], ("slice", "scattered"), strict=True):
         times = {name: of["p50_ms"] for name, of in result[work]["contenders"].items()}
         _bars(axes, times, f"{work}, p50", "ms")
-        axes.set_xscale("log")
-        axes.set_xlim(0.5 * min(times.values()), 5 * max(times.values()))
+        if max(times.values()) > MUCH * min(times.values()):
+            axes.set_xscale("log")
+            axes.set_xlim(0.5 * min(times.values()), 20 * max(times.values()))
     _crowd(panels[3], [of for of in result["crowd"] if of["work"] == "slice"])
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
@@ -52,6 +56,8 @@ def _crowd(axes: Any, turns: list[dict[str, Any]]) -> None:
         clients = [of["clients"] for of in mine]
         axes.plot(clients, [of["mb_per_second"]["median"] for of in mine], marker="o", label=name)
     axes.set_xscale("log", base=2)
+    counts = sorted({of["clients"] for of in turns})
+    axes.set_xticks(counts, [str(count) for count in counts])
     axes.set_xlabel("clients at once")
     axes.set_ylabel("MB/s")
     axes.set_ylim(bottom=0)
