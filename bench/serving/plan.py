@@ -48,4 +48,4 @@ class Plan:
 
 
 FULL = Plan(seconds=300.0, rows=50_000, crowd_rounds=3)
-QUICK = Plan(seconds=26.0, rows=20_000, crowd_rounds=1)
+QUICK = Plan(seconds=26.0, rows=24_000, crowd_rounds=1)
