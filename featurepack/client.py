@@ -11,6 +11,7 @@ import httpx
 from featurepack.errors import InvalidRequest
 from featurepack.heads import HeadCalls
 from featurepack.local.cache import LocalCache
+from featurepack.local.locks import CAN_LOCK
 from featurepack.local.settings import LocalSettings
 from featurepack.packs import PackCalls
 from featurepack.pairs import PairCalls
@@ -33,7 +34,7 @@ class Client(PairCalls, PackCalls, HeadCalls):
 
     Packs that are read are kept in ``cache_dir``, up to ``cache_bytes`` bytes of them; see
     :class:`featurepack.local.settings.LocalSettings` for what holds where these are not given.
-    With ``cache=False`` nothing is kept: all arrays come over the wire.
+    With ``cache=False``, and on Windows, nothing is kept: all arrays come over the wire.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Client(PairCalls, PackCalls, HeadCalls):
         base = "" if http.base_url.is_absolute_url else url
         self._transport = Transport(http, base, retry)
         settings = LocalSettings.chosen(cache_dir, cache_bytes)
-        self._cache = LocalCache(settings) if cache else None
+        self._cache = LocalCache(settings) if cache and CAN_LOCK else None
 
     def close(self) -> None:
         """Close the connections that this client opened."""

@@ -1,13 +1,20 @@
-"""Locks that go with whoever holds them (``flock``): no crash leaves one behind."""
+"""Locks that go with whoever holds them (``flock``): no crash leaves one behind.
+
+Windows has none; there a client works without a local cache.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+with suppress(ModuleNotFoundError):
+    import fcntl
+
+CAN_LOCK = os.name == "posix"
 
 
 @contextmanager
