@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import statistics
 import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -77,16 +75,10 @@ def _by_client(material: Material, server: Server) -> float:
     """Our client, which has nothing cached; seconds."""
     with tempfile.TemporaryDirectory(dir=material.files.parent) as cache:
         began = time.perf_counter()
-        with _client(server.url, Path(cache)) as client:
+        with Client(server.url, cache_dir=cache) as client:
             X, _ = client.features(NETWORK, DATASET, weights=WEIGHTS)
             _check(X, material)
             return time.perf_counter() - began
-
-
-def _client(url: str, cache: Path) -> Client:
-    """A client whose cache is this empty folder, where clients have one."""
-    caches = "cache_dir" in inspect.signature(Client).parameters
-    return Client(url, **({"cache_dir": cache} if caches else {}))
 
 
 def _by_plain_loop(material: Material, http: httpx.Client, name: str, ask: Ask) -> float:
