@@ -1,14 +1,15 @@
 """Bytes of a pack's file, piece by piece, as they are sent.
 
-Every piece is read when it is asked for, in whatever thread asks. What lies together is read with
-``pread``; rows from here and there are gathered from a memory map that lives as long as the piece,
-so that the process does not seem to grow to the size of the pack. Neither holds the interpreter's
-lock while it copies, and nothing is copied that is not sent.
+Every piece is read when it is asked for, in whatever thread asks, and nothing is read that is not
+sent. What lies together is read by one ``pread``, which holds no lock of the interpreter meanwhile.
+Many small rows share a page of the file, so they are taken from a memory map; it lives as long as
+the piece, or the process would seem to grow to the size of the pack.
 Shapes: M selected rows, P rows of a piece.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import mmap
 import os
@@ -23,6 +24,7 @@ from cache.errors import CorruptData
 from cache.places import Place
 
 PIECE_BYTES = 2 << 20
+SMALL_ROW_BYTES = 2048
 
 Buffer = bytes | memoryview
 Rows = range | npt.NDArray[np.int64]
@@ -37,9 +39,7 @@ def span(handle: int, start: int, stop: int) -> Iterator[bytes]:
     while start < stop:
         piece = os.pread(handle, min(PIECE_BYTES, stop - start), start)
         if not piece:
-            raise CorruptData(
-                f"the file ends after {start} bytes", value=start, remedy="verify the pack"
-            )
+            raise _cut_off(start)
         yield piece
         start += len(piece)
 
@@ -97,13 +97,37 @@ def blocks_of(rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
 
 
 def _gathered(handle: int, place: Place, rows: Rows) -> npt.NDArray[Any]:
-    """Rows [P, ...row] by number; unmapped again when this returns."""
+    """Rows [P, ...row] by number."""
+    if place.row_bytes < SMALL_ROW_BYTES:
+        return _taken(handle, place, numbers(rows))
+    found = np.empty((len(rows), *place.shape[1:]), place.dtype)
+    target = found.data.cast("B")
+    for first, last in _runs(rows):
+        part = target[first * place.row_bytes : last * place.row_bytes]
+        offset = place.offset + int(rows[first]) * place.row_bytes
+        if os.preadv(handle, [part], offset) < len(part):
+            raise _cut_off(offset)
+    return found
+
+
+def _runs(rows: Rows) -> Iterator[tuple[int, int]]:
+    """Runs of rows that follow each other in the file: their first place, and the next one's."""
+    breaks = np.flatnonzero(np.diff(numbers(rows)) != 1) + 1
+    return itertools.pairwise([0, *breaks.tolist(), len(rows)])
+
+
+def _taken(handle: int, place: Place, rows_P: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Rows by number, through a memory map that is gone when this returns."""
     mapped = mmap.mmap(handle, 0, prot=mmap.PROT_READ)
     values = np.frombuffer(mapped, place.dtype, math.prod(place.shape), place.offset)
     array: npt.NDArray[Any] = values.reshape(place.shape)
-    if isinstance(rows, range) and rows.step == 1:
-        return array[rows.start : rows.stop].copy()
-    return array.take(numbers(rows), axis=0)
+    return array.take(rows_P, axis=0)
+
+
+def _cut_off(offset: int) -> CorruptData:
+    return CorruptData(
+        f"the file ends before byte {offset}", value=offset, remedy="verify the pack"
+    )
 
 
 def numbers(rows: Rows) -> npt.NDArray[np.int64]:

@@ -82,6 +82,7 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Everything once as small answers are sent, once as large ones are."""
     if request.param == "many pieces":
         monkeypatch.setattr(reading, "PIECE_BYTES", 720)  # three rows
+        monkeypatch.setattr(reading, "SMALL_ROW_BYTES", 0)
         monkeypatch.setattr("service.sending.LARGE_BYTES", 0)
 
 
@@ -382,6 +383,8 @@ def test_slices_have_etags(kept: Kept) -> None:
 def test_head_answers_as_get_without_a_body(kept: Kept, query: str) -> None:
     head, get = kept.served.http.head(f"{kept.base}/{query}"), kept.get(query)
     assert head.content == b""
+    if query == "index":
+        del get.headers["content-length"]  # only known when it is made
     assert head.headers == get.headers
 
 

@@ -16,8 +16,8 @@ from cache.rows import PackRow
 from service import problems
 from service.ranges import is_known, range_holds, wanted_span
 from service.reading import span
-from service.sending import PackResponse, Source
-from service.state import Kept
+from service.sending import PackResponse, Source, ready
+from service.state import Kept, State
 
 router = APIRouter(prefix="/v1/packs/{pack_id}", tags=["packs"])
 
@@ -75,8 +75,12 @@ def get_layout(pack_id: str, kept: Kept) -> LayoutAnswer:
 
 @router.head("/file", include_in_schema=False)
 @router.get("/file", response_class=Response, responses=_FILE)
-def get_file(pack_id: str, request: Request, kept: Kept) -> Response:
+async def get_file(pack_id: str, request: Request, kept: Kept) -> Response:
     """The HDF5 file. ``Range`` (one range), ``If-Range`` and ``If-None-Match`` work."""
+    return await ready(kept.transfers, partial(_file, pack_id, request, kept), request.method)
+
+
+def _file(pack_id: str, request: Request, kept: State) -> Response:
     row, pack = kept.shelf.take(pack_id)
     etag, asked = f'"{row.etag}"', request.headers
     headers = {"ETag": etag, "Accept-Ranges": "bytes"}
