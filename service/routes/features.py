@@ -25,7 +25,7 @@ from service.reading import Buffer, Rows, StoredRows
 from service.schemas import FeaturesQuery, FormatQuery, LabelsQuery, RowsQuery, RowsRequest
 from service.selection import Selection
 from service.sending import PackResponse, Source, ready
-from service.state import Kept, State
+from service.state import State, state_of
 
 router = APIRouter(prefix="/v1/packs/{pack_id}", tags=["features"])
 
@@ -64,11 +64,11 @@ _FEATURES = _content(FEATURE_FORMATS, json={"example": _JSON_EXAMPLE})
     responses=_FEATURES | _UNCHANGED,
     openapi_extra=documented(FeaturesQuery),
 )
-async def get_features(pack_id: str, request: Request, kept: Kept) -> Response:
+async def get_features(request: Request) -> Response:
     """Feature rows of a split, a range, classes, a sample, or any of these together."""
     asked = query_of(request, FeaturesQuery)
-    this = _Asked(kept, request, pack_id, asked.selection())
-    return await ready(kept.transfers, partial(_features, this, asked), request.method)
+    this = _Asked.of(request, asked.selection())
+    return await ready(this.kept.transfers, partial(_features, this, asked), request.method)
 
 
 @router.post(
@@ -77,11 +77,11 @@ async def get_features(pack_id: str, request: Request, kept: Kept) -> Response:
     responses=_FEATURES | {429: _UNCHANGED[429]},
     openapi_extra=documented(FormatQuery, RowsRequest),
 )
-async def post_rows(pack_id: str, request: Request, kept: Kept) -> Response:
+async def post_rows(request: Request) -> Response:
     """Feature rows by number or id, in the order given; at most 100,000."""
     asked, body = query_of(request, FormatQuery), await validated(request, RowsRequest)
-    this = _Asked(kept, request, pack_id, body.selection())
-    return await ready(kept.transfers, partial(_features, this, asked), request.method)
+    this = _Asked.of(request, body.selection())
+    return await ready(this.kept.transfers, partial(_features, this, asked), request.method)
 
 
 @router.head("/labels", include_in_schema=False)
@@ -91,11 +91,11 @@ async def post_rows(pack_id: str, request: Request, kept: Kept) -> Response:
     responses=_content(LABEL_FORMATS) | _UNCHANGED,
     openapi_extra=documented(LabelsQuery),
 )
-async def get_labels(pack_id: str, request: Request, kept: Kept) -> Response:
+async def get_labels(request: Request) -> Response:
     """The labels (int64, -1 is unlabelled) of the same rows."""
     asked = query_of(request, LabelsQuery)
-    this = _Asked(kept, request, pack_id, asked.selection())
-    return await ready(kept.transfers, partial(_labels, this, asked), request.method)
+    this = _Asked.of(request, asked.selection())
+    return await ready(this.kept.transfers, partial(_labels, this, asked), request.method)
 
 
 @router.head("/index", include_in_schema=False)
@@ -105,11 +105,11 @@ async def get_labels(pack_id: str, request: Request, kept: Kept) -> Response:
     responses=_content(("json",)) | _UNCHANGED,
     openapi_extra=documented(RowsQuery),
 )
-async def get_index(pack_id: str, request: Request, kept: Kept) -> Response:
+async def get_index(request: Request) -> Response:
     """What each row is, as JSON: its number, id, label, content hash and whether it is valid."""
     asked = query_of(request, RowsQuery)
-    this = _Asked(kept, request, pack_id, asked.selection())
-    return await ready(kept.transfers, partial(_index, this), request.method)
+    this = _Asked.of(request, asked.selection())
+    return await ready(this.kept.transfers, partial(_index, this), request.method)
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,10 @@ class _Asked:
     request: Request
     pack_id: str
     selection: Selection
+
+    @classmethod
+    def of(cls, request: Request, selection: Selection) -> _Asked:
+        return cls(state_of(request), request, request.path_params["pack_id"], selection)
 
     @property
     def accept(self) -> str | None:
