@@ -51,15 +51,16 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         other_bytes=settings.max_body_bytes,
     )
     problems.install(app)
+    # Routes are tried in this order: first those that answer in less than a millisecond.
     for resource in (
+        features,
+        files,
+        h5,
+        jobs,
+        packs,
         networks,
         datasets,
         weights,
-        jobs,
-        packs,
-        files,
-        features,
-        h5,
         heads,
         health,
     ):

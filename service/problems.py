@@ -122,7 +122,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
-        return problem(_from_validation(error), request)
+        return problem(invalid_request(error), request)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> ProblemResponse:
@@ -191,14 +191,14 @@ async def validated(request: Request, model: type[Model]) -> Model:
     except FeaturepackError:
         raise  # the body is too large
     except ValidationError as error:
-        raise _from_validation(error) from error
+        raise invalid_request(error) from error
     except ValueError as error:
         raise errors.InvalidRequest(
             f"the body is no JSON: {error}", value=None, remedy="send application/json"
         ) from error
 
 
-def _from_validation(error: RequestValidationError | ValidationError) -> errors.InvalidRequest:
+def invalid_request(error: RequestValidationError | ValidationError) -> errors.InvalidRequest:
     """The first mistake as the problem, all of them as its value."""
     if error.errors()[0]["type"] == "json_invalid":
         reason = error.errors()[0].get("ctx", {}).get("error", "it cannot be parsed")

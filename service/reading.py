@@ -1,16 +1,14 @@
 """Bytes of a pack's file, piece by piece, as they are sent.
 
-Every piece is read when it is asked for, in whatever thread asks. What lies together is read with
-``pread``; rows from here and there are gathered from a memory map that lives as long as the piece,
-so that the process does not seem to grow to the size of the pack. Neither holds the interpreter's
-lock while it copies, and nothing is copied that is not sent.
+Every piece is read when it is asked for, in whatever thread asks, and nothing is read that is not
+sent. What lies together is read by ``pread``, rows from here and there are taken from the pack's
+memory map in one go: neither holds the interpreter's lock meanwhile.
 Shapes: M selected rows, P rows of a piece.
 """
 
 from __future__ import annotations
 
 import math
-import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import CorruptData
-from cache.places import Place
+from cache.places import MappedRows, Place
 
 PIECE_BYTES = 2 << 20
 
@@ -37,9 +35,7 @@ def span(handle: int, start: int, stop: int) -> Iterator[bytes]:
     while start < stop:
         piece = os.pread(handle, min(PIECE_BYTES, stop - start), start)
         if not piece:
-            raise CorruptData(
-                f"the file ends after {start} bytes", value=start, remedy="verify the pack"
-            )
+            raise _cut_off(start)
         yield piece
         start += len(piece)
 
@@ -49,6 +45,7 @@ class StoredRows:
     """Some rows of an array in a file, to be sent as ``dtype``."""
 
     place: Place
+    mapped: MappedRows
     rows: Rows
     dtype: np.dtype[Any]
 
@@ -62,28 +59,35 @@ class StoredRows:
 
     def values(self, handle: int) -> Iterator[Buffer]:
         """The rows' values, row after row."""
-        if self._together is None:
+        if not self._is_one_run:
             for block in self.blocks(handle):
                 yield block.data.cast("B")
         elif self.dtype == self.place.dtype:
-            yield from span(handle, *self._together)
+            yield from span(handle, *self._run_of(self.rows))
         else:
-            for piece in span(handle, *self._together):
+            for piece in span(handle, *self._run_of(self.rows)):
                 yield self._converted(np.frombuffer(piece, self.place.dtype)).data.cast("B")
 
     def blocks(self, handle: int) -> Iterator[npt.NDArray[Any]]:
         """The rows as arrays [P, ...row] of a piece's size, or of one row where that is larger."""
         for first, last in blocks_of(len(self.rows), self.place.row_bytes):
             part = self.rows[first:last]
-            yield self._converted(_gathered(handle, self.place, part))
+            if self._is_one_run:
+                run = b"".join(span(handle, *self._run_of(part)))
+                found = np.frombuffer(run, self.place.dtype).reshape(-1, *self.shape[1:])
+            else:
+                found = self.mapped.take(numbers(part))
+            yield self._converted(found)
 
     @property
-    def _together(self) -> tuple[int, int] | None:
-        """The bytes from which to before which all rows lie in the file, if nothing else does."""
-        if not isinstance(self.rows, range) or self.rows.step != 1:
-            return None
-        row_bytes, offset = self.place.row_bytes, self.place.offset
-        return offset + self.rows.start * row_bytes, offset + self.rows.stop * row_bytes
+    def _is_one_run(self) -> bool:
+        """Whether the rows lie together in the file, and in this order."""
+        return isinstance(self.rows, range) and self.rows.step == 1
+
+    def _run_of(self, rows: Rows) -> tuple[int, int]:
+        """The bytes of such rows in the file."""
+        start = self.place.offset + int(rows[0]) * self.place.row_bytes if len(rows) else 0
+        return start, start + len(rows) * self.place.row_bytes
 
     def _converted(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         with np.errstate(over="ignore"):
@@ -96,14 +100,10 @@ def blocks_of(rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
     return ((first, min(rows, first + step)) for first in range(0, rows, step))
 
 
-def _gathered(handle: int, place: Place, rows: Rows) -> npt.NDArray[Any]:
-    """Rows [P, ...row] by number; unmapped again when this returns."""
-    mapped = mmap.mmap(handle, 0, prot=mmap.PROT_READ)
-    values = np.frombuffer(mapped, place.dtype, math.prod(place.shape), place.offset)
-    array: npt.NDArray[Any] = values.reshape(place.shape)
-    if isinstance(rows, range) and rows.step == 1:
-        return array[rows.start : rows.stop].copy()
-    return array.take(numbers(rows), axis=0)
+def _cut_off(offset: int) -> CorruptData:
+    return CorruptData(
+        f"the file ends before byte {offset}", value=offset, remedy="verify the pack"
+    )
 
 
 def numbers(rows: Rows) -> npt.NDArray[np.int64]:

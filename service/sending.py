@@ -82,7 +82,7 @@ class PackResponse(Response):
     """Sends a source; of ``HEAD`` only the headers.
 
     Raises while it is sent:
-        Busy: as many answers of this kind are being sent as may be.
+        Busy: as many large answers are being sent as may be.
         NotFound: the pack was deleted meanwhile.
     """
 
@@ -113,15 +113,36 @@ class PackResponse(Response):
             await send(start)
             await send({"type": "http.response.body", "body": b""})
             return
-        large = self.source.weight > LARGE_BYTES
-        with self.transfers.place(large) as limiter:
-            held = _Held(self.source)
-            if large:
-                await _send_pieces(held, limiter, start, receive, send)
-            else:
-                body = await run_sync(held.read_all, limiter=limiter)
-                await send(start)
-                await send({"type": "http.response.body", "body": body})
+        with self.transfers.place(large=True) as limiter:
+            await _send_pieces(_Held(self.source), limiter, start, receive, send)
+
+
+async def ready(transfers: Transfers, make: Callable[[], Response], method: str) -> Response:
+    """A response, made in a thread; if it is small, its bytes are read there at once.
+
+    Raises:
+        Busy: as many answers are being made as may be.
+        Whatever making or reading raises.
+    """
+    with transfers.place(large=False):
+        return await run_sync(_ready, make, method)
+
+
+def _ready(make: Callable[[], Response], method: str) -> Response:
+    response = make()
+    if (
+        method == "HEAD"
+        or not isinstance(response, PackResponse)
+        or response.source.weight > LARGE_BYTES
+    ):
+        return response
+    body = _Held(response.source).read_all()
+    small = Response(body, response.status_code)
+    small.raw_headers = [
+        *(pair for pair in response.raw_headers if pair[0] != b"content-length"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    return small
 
 
 async def _send_pieces(

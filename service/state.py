@@ -62,9 +62,13 @@ def open_state(settings: ServiceSettings) -> State:
     )
 
 
-async def _state(request: Request) -> State:  # async: it needs no thread
+def state_of(request: Request) -> State:
     state: State = request.app.state.featurepack
     return state
+
+
+async def _state(request: Request) -> State:  # async: it needs no thread
+    return state_of(request)
 
 
 Kept = Annotated[State, Depends(_state)]

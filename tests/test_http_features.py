@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 import zstandard
 
+from cache import places
 from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.store import Store
@@ -82,6 +83,7 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Everything once as small answers are sent, once as large ones are."""
     if request.param == "many pieces":
         monkeypatch.setattr(reading, "PIECE_BYTES", 720)  # three rows
+        monkeypatch.setattr(places, "KEPT_ROWS", 5)
         monkeypatch.setattr("service.sending.LARGE_BYTES", 0)
 
 
@@ -382,6 +384,8 @@ def test_slices_have_etags(kept: Kept) -> None:
 def test_head_answers_as_get_without_a_body(kept: Kept, query: str) -> None:
     head, get = kept.served.http.head(f"{kept.base}/{query}"), kept.get(query)
     assert head.content == b""
+    if query == "index":
+        del get.headers["content-length"]  # only known when it is made
     assert head.headers == get.headers
 
 

@@ -24,7 +24,7 @@ from cache.identity import hash_file, hash_shard
 from cache.locks import unused
 from cache.store import Store
 from cache.tables import packs
-from service.routes.files import get_file
+from service.routes.files import _file
 from tests.pictures import write_image_folder
 from tests.serving import PAIR, Serving, images, serving, wait, zipped
 
@@ -179,7 +179,7 @@ def test_rows_of_an_imported_pack_cannot_be_extracted(served: Serving) -> None:
 def response(served: Serving, pack: dict[str, Any]) -> Response:
     """What answers a request for the file."""
     request = Request({"type": "http", "method": "GET", "headers": []})
-    return get_file(pack["pack_id"], request, served.http.app.state.featurepack)
+    return _file(pack["pack_id"], request, served.http.app.state.featurepack)
 
 
 @pytest.fixture

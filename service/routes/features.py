@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from cache.errors import TooLarge
 from cache.identity import canonical_json, hash_shard
@@ -18,12 +18,14 @@ from service import encode
 from service.compress import compressed
 from service.encode import Slice
 from service.negotiation import MEDIA_TYPES, Format, chosen_coding, chosen_format
+from service.parameters import documented, query_of
+from service.problems import validated
 from service.ranges import is_known
 from service.reading import Buffer, Rows, StoredRows
 from service.schemas import FeaturesQuery, FormatQuery, LabelsQuery, RowsQuery, RowsRequest
 from service.selection import Selection
-from service.sending import PackResponse, Source
-from service.state import Kept, State
+from service.sending import PackResponse, Source, ready
+from service.state import State, state_of
 
 router = APIRouter(prefix="/v1/packs/{pack_id}", tags=["features"])
 
@@ -56,57 +58,58 @@ _FEATURES = _content(FEATURE_FORMATS, json={"example": _JSON_EXAMPLE})
 
 
 @router.head("/features", include_in_schema=False)
-@router.get("/features", response_class=Response, responses=_FEATURES | _UNCHANGED)
-def get_features(
-    pack_id: str, asked: Annotated[FeaturesQuery, Query()], request: Request, kept: Kept
-) -> Response:
+@router.get(
+    "/features",
+    response_class=Response,
+    responses=_FEATURES | _UNCHANGED,
+    openapi_extra=documented(FeaturesQuery),
+)
+async def get_features(request: Request) -> Response:
     """Feature rows of a split, a range, classes, a sample, or any of these together."""
-    return _features(_Asked.of(kept, request, pack_id, asked.selection()), asked)
+    asked = query_of(request, FeaturesQuery)
+    this = _Asked.of(request, asked.selection())
+    return await ready(this.kept.transfers, partial(_features, this, asked), request.method)
 
 
-@router.post("/rows", response_class=Response, responses=_FEATURES | {429: _UNCHANGED[429]})
-def post_rows(
-    pack_id: str,
-    body: RowsRequest,
-    asked: Annotated[FormatQuery, Query()],
-    request: Request,
-    kept: Kept,
-) -> Response:
+@router.post(
+    "/rows",
+    response_class=Response,
+    responses=_FEATURES | {429: _UNCHANGED[429]},
+    openapi_extra=documented(FormatQuery, RowsRequest),
+)
+async def post_rows(request: Request) -> Response:
     """Feature rows by number or id, in the order given; at most 100,000."""
-    return _features(_Asked.of(kept, request, pack_id, body.selection()), asked)
+    asked, body = query_of(request, FormatQuery), await validated(request, RowsRequest)
+    this = _Asked.of(request, body.selection())
+    return await ready(this.kept.transfers, partial(_features, this, asked), request.method)
 
 
 @router.head("/labels", include_in_schema=False)
-@router.get("/labels", response_class=Response, responses=_content(LABEL_FORMATS) | _UNCHANGED)
-def get_labels(
-    pack_id: str, asked: Annotated[LabelsQuery, Query()], request: Request, kept: Kept
-) -> Response:
+@router.get(
+    "/labels",
+    response_class=Response,
+    responses=_content(LABEL_FORMATS) | _UNCHANGED,
+    openapi_extra=documented(LabelsQuery),
+)
+async def get_labels(request: Request) -> Response:
     """The labels (int64, -1 is unlabelled) of the same rows."""
-    this = _Asked.of(kept, request, pack_id, asked.selection())
-    chosen = chosen_format(asked.format, request.headers.get("accept"), LABEL_FORMATS)
-    shape, dtype = (len(this.rows),), np.dtype("<i8")
-    size = shape[0] * dtype.itemsize
-
-    def values(_: int) -> Iterator[Buffer]:
-        yield encode.at(this.pack.labels_N, this.rows).astype(dtype).tobytes()
-
-    if chosen == "json":
-        encoded = _Encoded(lambda _: encode.json_labels(this.pack, this.rows), None, size)
-    else:
-        encoded = _plain(chosen, values, shape, dtype, size)
-    return this.answer("labels", chosen, encoded, _shape_headers(shape, dtype))
+    asked = query_of(request, LabelsQuery)
+    this = _Asked.of(request, asked.selection())
+    return await ready(this.kept.transfers, partial(_labels, this, asked), request.method)
 
 
 @router.head("/index", include_in_schema=False)
-@router.get("/index", response_class=Response, responses=_content(("json",)) | _UNCHANGED)
-def get_index(
-    pack_id: str, asked: Annotated[RowsQuery, Query()], request: Request, kept: Kept
-) -> Response:
+@router.get(
+    "/index",
+    response_class=Response,
+    responses=_content(("json",)) | _UNCHANGED,
+    openapi_extra=documented(RowsQuery),
+)
+async def get_index(request: Request) -> Response:
     """What each row is, as JSON: its number, id, label, content hash and whether it is valid."""
-    this = _Asked.of(kept, request, pack_id, asked.selection())
-    size = _ID_BYTES * len(this.rows)
-    encoded = _Encoded(lambda _: encode.json_index(this.pack, this.rows), None, size)
-    return this.answer("index", "json", encoded, {})
+    asked = query_of(request, RowsQuery)
+    this = _Asked.of(request, asked.selection())
+    return await ready(this.kept.transfers, partial(_index, this), request.method)
 
 
 @dataclass(frozen=True)
@@ -120,42 +123,52 @@ class _Encoded:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Rows of a pack that somebody asked for."""
+    """Who asks for which rows of a pack."""
 
     kept: State
     request: Request
+    pack_id: str
+    selection: Selection
+
+    @classmethod
+    def of(cls, request: Request, selection: Selection) -> _Asked:
+        return cls(state_of(request), request, request.path_params["pack_id"], selection)
+
+    @property
+    def accept(self) -> str | None:
+        return self.request.headers.get("accept")
+
+    def rows(self) -> _Found:
+        row, pack = self.kept.shelf.take(self.pack_id)
+        return _Found(self, row, pack, self.selection.rows(pack))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The rows that were asked for."""
+
+    asked: _Asked
     row: PackRow
     pack: Pack
     rows: Rows
 
-    @classmethod
-    def of(cls, kept: State, request: Request, pack_id: str, selection: Selection) -> _Asked:
-        row, pack = kept.shelf.take(pack_id)
-        return cls(kept, request, row, pack, selection.rows(pack))
-
     def answer(
         self, what: str, format: Format, encoded: _Encoded, headers: dict[str, str]
     ) -> Response:
-        asked = self.request.headers
-        coding = chosen_coding(",".join(asked.getlist("accept-encoding")))
-        headers = headers | {
-            "ETag": self._etag(what, format, headers, coding),
-            "Vary": "Accept, Accept-Encoding",
-        }
-        if self.request.method != "POST" and is_known(
-            ",".join(asked.getlist("if-none-match")), headers["ETag"]
-        ):
+        request, kept = self.asked.request, self.asked.kept
+        coding = chosen_coding(",".join(request.headers.getlist("accept-encoding")))
+        etag = self._etag(what, format, headers, coding)
+        headers = headers | {"ETag": etag, "Vary": "Accept, Accept-Encoding"}
+        known = ",".join(request.headers.getlist("if-none-match"))
+        if request.method != "POST" and is_known(known, etag):
             return Response(status_code=304, headers=headers)
         pieces, length = encoded.pieces, encoded.length
         if coding:
             headers["Content-Encoding"] = coding
             pieces, length = lambda handle: compressed(encoded.pieces(handle), coding), None
-        source = Source(
-            self.kept.store, self.row.pack_id, self.pack, pieces, length, encoded.weight
-        )
-        return PackResponse(
-            source, self.kept.transfers, media_type=MEDIA_TYPES[format], headers=headers
-        )
+        source = Source(kept.store, self.row.pack_id, self.pack, pieces, length, encoded.weight)
+        media_type = MEDIA_TYPES[format]
+        return PackResponse(source, kept.transfers, media_type=media_type, headers=headers)
 
     def _etag(self, *parts: object) -> str:
         """It follows from the rows themselves, so equal slices have one however they are asked."""
@@ -167,14 +180,37 @@ class _Asked:
         return f'"{hash_shard(canonical_json([self.row.etag, which, *parts])).hex()}"'
 
 
+def _labels(this: _Asked, asked: LabelsQuery) -> Response:
+    chosen = chosen_format(asked.format, this.accept, LABEL_FORMATS)
+    found = this.rows()
+    shape, dtype = (len(found.rows),), np.dtype("<i8")
+    size = shape[0] * dtype.itemsize
+
+    def values(_: int) -> Iterator[Buffer]:
+        yield encode.at(found.pack.labels_N, found.rows).astype(dtype).tobytes()
+
+    if chosen == "json":
+        encoded = _Encoded(lambda _: encode.json_labels(found.pack, found.rows), None, size)
+    else:
+        encoded = _plain(chosen, values, shape, dtype, size)
+    return found.answer("labels", chosen, encoded, _shape_headers(shape, dtype))
+
+
+def _index(this: _Asked) -> Response:
+    found = this.rows()
+    size = _ID_BYTES * len(found.rows)
+    encoded = _Encoded(lambda _: encode.json_index(found.pack, found.rows), None, size)
+    return found.answer("index", "json", encoded, {})
+
+
 def _features(this: _Asked, asked: FormatQuery) -> Response:
-    accept = this.request.headers.get("accept")
-    chosen = chosen_format(asked.format, accept, FEATURE_FORMATS)
-    place = this.pack.places["features"]
+    chosen = chosen_format(asked.format, this.accept, FEATURE_FORMATS)
+    found = this.rows()
+    place = found.pack.places["features"]
     dtype = np.dtype(asked.dtype).newbyteorder("<") if asked.dtype else place.dtype
-    stored = StoredRows(place, this.rows, dtype)
-    encoded = _encoded(Slice(this.pack, this.rows, stored), chosen)
-    return this.answer("features", chosen, encoded, _shape_headers(stored.shape, dtype))
+    stored = StoredRows(place, found.pack.mapped, found.rows, dtype)
+    encoded = _encoded(Slice(found.pack, found.rows, stored), chosen)
+    return found.answer("features", chosen, encoded, _shape_headers(stored.shape, dtype))
 
 
 def _encoded(chosen: Slice, format: Format) -> _Encoded:

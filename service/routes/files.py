@@ -14,10 +14,11 @@ from cache.identity import SHARD_HASH_ALGORITHM
 from cache.places import Place
 from cache.rows import PackRow
 from service import problems
+from service.parameters import documented
 from service.ranges import is_known, range_holds, wanted_span
 from service.reading import span
-from service.sending import PackResponse, Source
-from service.state import Kept
+from service.sending import PackResponse, Source, ready
+from service.state import Kept, State, state_of
 
 router = APIRouter(prefix="/v1/packs/{pack_id}", tags=["packs"])
 
@@ -74,9 +75,14 @@ def get_layout(pack_id: str, kept: Kept) -> LayoutAnswer:
 
 
 @router.head("/file", include_in_schema=False)
-@router.get("/file", response_class=Response, responses=_FILE)
-def get_file(pack_id: str, request: Request, kept: Kept) -> Response:
+@router.get("/file", response_class=Response, responses=_FILE, openapi_extra=documented())
+async def get_file(request: Request) -> Response:
     """The HDF5 file. ``Range`` (one range), ``If-Range`` and ``If-None-Match`` work."""
+    pack_id, kept = request.path_params["pack_id"], state_of(request)
+    return await ready(kept.transfers, partial(_file, pack_id, request, kept), request.method)
+
+
+def _file(pack_id: str, request: Request, kept: State) -> Response:
     row, pack = kept.shelf.take(pack_id)
     etag, asked = f'"{row.etag}"', request.headers
     headers = {"ETag": etag, "Accept-Ranges": "bytes"}
