@@ -218,7 +218,7 @@ def test_clients_are_checked_and_counted(made: Material, servers: dict[str, Serv
     rows_ND = expected(made)["slice"]
     good = weighed("good", sliced(made)["ours_raw"], rows_ND)
     bad = replace(good, name="bad", head=b"other")
-    long = replace(good, name="long", bytes=good.bytes + 1)
+    long = replace(good, name="long", length=good.length + 1)
     loaded = load(servers[OURS], [good, bad, long], 2, 0.5)
     assert loaded.told["seconds"]["good"]
     assert loaded.told["seconds"]["bad"] == loaded.told["seconds"]["long"] == []

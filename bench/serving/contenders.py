@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bench.serving.material import PACK, SCATTERED, SLICE, Material
 from bench.serving.servers import FILE_RESPONSE, H5GROVE, NGINX, OURS, TILED
 
-Decode = Callable[[bytes], npt.NDArray[Any]]
+Decode = Callable[[bytes | memoryview], npt.NDArray[Any]]
 
 RAW, NPY, ARROW, JSON = (
     "application/octet-stream",
@@ -154,16 +154,16 @@ def _part_of_file(material: Material) -> Decode:
     return lambda data: raw(memoryview(data)[start:stop])
 
 
-def _npy(data: bytes) -> npt.NDArray[Any]:
+def _npy(data: bytes | memoryview) -> npt.NDArray[Any]:
     found: npt.NDArray[Any] = np.load(io.BytesIO(data))
     return found
 
 
-def _json(data: bytes) -> npt.NDArray[Any]:
-    return np.array(json.loads(data)["features"], np.float32)
+def _json(data: bytes | memoryview) -> npt.NDArray[Any]:
+    return np.array(json.loads(bytes(data))["features"], np.float32)
 
 
-def _arrow(data: bytes) -> npt.NDArray[Any]:
+def _arrow(data: bytes | memoryview) -> npt.NDArray[Any]:
     import pyarrow as pa
 
     column = pa.ipc.open_stream(data).read_all()["features"]

@@ -30,7 +30,7 @@ class Weighed:
 
     name: str
     ask: Ask
-    bytes: int
+    length: int
     head: bytes
     weight: float = 1.0
 
@@ -44,7 +44,7 @@ class Weighed:
             "path": ask.path,
             "headers": ask.sent_headers,
             "body": None if ask.body is None else ask.body.decode(),
-            "bytes": self.bytes,
+            "bytes": self.length,
             "head": self.head.hex(),
         }
 
