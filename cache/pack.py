@@ -39,7 +39,7 @@ import numpy.typing as npt
 from cache.dataset import Manifest, Splits
 from cache.errors import CorruptData, FeaturepackError, Unavailable
 from cache.identity import SHARD_HASH_ALGORITHM, hash_shard
-from cache.places import MappedRows, Place, places_of
+from cache.places import Place, places_of
 from cache.row_index import index_of
 
 FORMAT_VERSION = 1
@@ -259,11 +259,6 @@ class Pack:
 
     def __len__(self) -> int:
         return len(self.labels_N)
-
-    @cached_property
-    def mapped(self) -> MappedRows:
-        """The features, taken by row number."""
-        return MappedRows(self.features)
 
     @cached_property
     def row_of(self) -> dict[str, int]:

@@ -1,14 +1,17 @@
 """Bytes of a pack's file, piece by piece, as they are sent.
 
 Every piece is read when it is asked for, in whatever thread asks, and nothing is read that is not
-sent. What lies together is read by ``pread``, rows from here and there are taken from the pack's
-memory map in one go: neither holds the interpreter's lock meanwhile.
+sent. What lies together is read by one ``pread``, which holds no lock of the interpreter meanwhile.
+Many small rows share a page of the file, so they are taken from a memory map; it lives as long as
+the piece, or the process would seem to grow to the size of the pack.
 Shapes: M selected rows, P rows of a piece.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import CorruptData
-from cache.places import MappedRows, Place
+from cache.places import Place
 
 PIECE_BYTES = 2 << 20
+SMALL_ROW_BYTES = 2048
 
 Buffer = bytes | memoryview
 Rows = range | npt.NDArray[np.int64]
@@ -45,7 +49,6 @@ class StoredRows:
     """Some rows of an array in a file, to be sent as ``dtype``."""
 
     place: Place
-    mapped: MappedRows
     rows: Rows
     dtype: np.dtype[Any]
 
@@ -59,35 +62,28 @@ class StoredRows:
 
     def values(self, handle: int) -> Iterator[Buffer]:
         """The rows' values, row after row."""
-        if not self._is_one_run:
+        if self._together is None:
             for block in self.blocks(handle):
                 yield block.data.cast("B")
         elif self.dtype == self.place.dtype:
-            yield from span(handle, *self._run_of(self.rows))
+            yield from span(handle, *self._together)
         else:
-            for piece in span(handle, *self._run_of(self.rows)):
+            for piece in span(handle, *self._together):
                 yield self._converted(np.frombuffer(piece, self.place.dtype)).data.cast("B")
 
     def blocks(self, handle: int) -> Iterator[npt.NDArray[Any]]:
         """The rows as arrays [P, ...row] of a piece's size, or of one row where that is larger."""
         for first, last in blocks_of(len(self.rows), self.place.row_bytes):
             part = self.rows[first:last]
-            if self._is_one_run:
-                run = b"".join(span(handle, *self._run_of(part)))
-                found = np.frombuffer(run, self.place.dtype).reshape(-1, *self.shape[1:])
-            else:
-                found = self.mapped.take(numbers(part))
-            yield self._converted(found)
+            yield self._converted(_gathered(handle, self.place, part))
 
     @property
-    def _is_one_run(self) -> bool:
-        """Whether the rows lie together in the file, and in this order."""
-        return isinstance(self.rows, range) and self.rows.step == 1
-
-    def _run_of(self, rows: Rows) -> tuple[int, int]:
-        """The bytes of such rows in the file."""
-        start = self.place.offset + int(rows[0]) * self.place.row_bytes if len(rows) else 0
-        return start, start + len(rows) * self.place.row_bytes
+    def _together(self) -> tuple[int, int] | None:
+        """The bytes from which to before which all rows lie in the file, if nothing else does."""
+        if not isinstance(self.rows, range) or self.rows.step != 1:
+            return None
+        row_bytes, offset = self.place.row_bytes, self.place.offset
+        return offset + self.rows.start * row_bytes, offset + self.rows.stop * row_bytes
 
     def _converted(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         with np.errstate(over="ignore"):
@@ -98,6 +94,34 @@ def blocks_of(rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
     """Runs of rows whose bytes make a piece: the first row and the one after the last."""
     step = min(16384, max(1, PIECE_BYTES // max(1, row_bytes)))
     return ((first, min(rows, first + step)) for first in range(0, rows, step))
+
+
+def _gathered(handle: int, place: Place, rows: Rows) -> npt.NDArray[Any]:
+    """Rows [P, ...row] by number."""
+    if place.row_bytes < SMALL_ROW_BYTES:
+        return _taken(handle, place, numbers(rows))
+    found = np.empty((len(rows), *place.shape[1:]), place.dtype)
+    target = found.data.cast("B")
+    for first, last in _runs(rows):
+        part = target[first * place.row_bytes : last * place.row_bytes]
+        offset = place.offset + int(rows[first]) * place.row_bytes
+        if os.preadv(handle, [part], offset) < len(part):
+            raise _cut_off(offset)
+    return found
+
+
+def _runs(rows: Rows) -> Iterator[tuple[int, int]]:
+    """Runs of rows that follow each other in the file: their first place, and the next one's."""
+    breaks = np.flatnonzero(np.diff(numbers(rows)) != 1) + 1
+    return itertools.pairwise([0, *breaks.tolist(), len(rows)])
+
+
+def _taken(handle: int, place: Place, rows_P: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Rows by number, through a memory map that is gone when this returns."""
+    mapped = mmap.mmap(handle, 0, prot=mmap.PROT_READ)
+    values = np.frombuffer(mapped, place.dtype, math.prod(place.shape), place.offset)
+    array: npt.NDArray[Any] = values.reshape(place.shape)
+    return array.take(rows_P, axis=0)
 
 
 def _cut_off(offset: int) -> CorruptData:

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from cache import places
 from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.store import Store
@@ -83,7 +82,7 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Everything once as small answers are sent, once as large ones are."""
     if request.param == "many pieces":
         monkeypatch.setattr(reading, "PIECE_BYTES", 720)  # three rows
-        monkeypatch.setattr(places, "KEPT_ROWS", 5)
+        monkeypatch.setattr(reading, "SMALL_ROW_BYTES", 0)
         monkeypatch.setattr("service.sending.LARGE_BYTES", 0)
 
 

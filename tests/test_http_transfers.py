@@ -51,6 +51,11 @@ class Server:
         assert found
         return int(found[1]) * 1024
 
+    @property
+    def has_read(self) -> int:
+        """Bytes that it read from files so far."""
+        return int(Path(f"/proc/{self.running.pid}/io").read_text().split()[1])
+
     def ask(self, path: str) -> socket.socket:
         """A request on a socket of its own; nothing of the answer is read."""
         client = socket.create_connection(("127.0.0.1", self.port))
@@ -156,11 +161,13 @@ def test_a_client_that_reads_slowly_is_not(big: Big) -> None:
 def test_a_client_that_vanishes_costs_nothing_further(big: Big) -> None:
     with server(big.store) as served:
         for path in ("file", "features?format=npz", "features?sample=20000"):
+            before = served.has_read
             client = served.ask(f"{big.base}/{path}")
             assert client.recv(100)
             assert big.is_read
             client.close()
             wait_until(lambda: not big.is_read, 5, "the pack is held for nobody")
+            assert served.has_read - before < 60 * MIB, "all of it was read for nobody"
 
 
 @pytest.mark.parametrize("how", ["deleted", "evicted"])

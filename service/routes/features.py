@@ -208,7 +208,7 @@ def _features(this: _Asked, asked: FormatQuery) -> Response:
     found = this.rows()
     place = found.pack.places["features"]
     dtype = np.dtype(asked.dtype).newbyteorder("<") if asked.dtype else place.dtype
-    stored = StoredRows(place, found.pack.mapped, found.rows, dtype)
+    stored = StoredRows(place, found.rows, dtype)
     encoded = _encoded(Slice(found.pack, found.rows, stored), chosen)
     return found.answer("features", chosen, encoded, _shape_headers(stored.shape, dtype))
 
