@@ -20,6 +20,7 @@ from cache.database import Database
 from cache.engines import Choice, Engines
 from cache.recipe import Tap, Transform
 from cache.store import Store
+from tests.processes import ROOT
 from tests.working import small
 from worker.computing import computed
 from worker.engines import EngineTask, KeptEngine, Memory, choice, make_engine, replaceable
@@ -183,6 +184,31 @@ def test_depthwise_convolutions_stay_float32_under_fast() -> None:
         pytest.skip("this processor has no kernels for depthwise convolutions")
     assert len(depthwise) == 17
     assert {kind.rpartition("_")[2] for kind in depthwise} == {"f32"}
+
+
+SIGNALLED = """
+import gc, os, signal, threading
+from tests import test_engines
+
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append(True))
+engines = [test_engines.openvino(2)(test_engines.task_of())]
+
+def drop():
+    engines.clear()
+    gc.collect()
+
+other = threading.Thread(target=drop)
+other.start()
+other.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+assert heard
+"""
+
+
+def test_a_thread_survives_signals_when_another_has_dropped_its_engine() -> None:
+    """OpenVINO's plugin gives a thread a stack for signals, and takes it away with the plugin."""
+    subprocess.run([sys.executable, "-c", SIGNALLED], check=True, cwd=ROOT, timeout=120)
 
 
 def test_openvino_tells_nobody_that_it_runs() -> None:

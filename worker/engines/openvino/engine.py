@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from worker.engines.engine import EngineTask
+from worker.engines.openvino.core import CORE
 from worker.pixels.transforms import empty_images
 
 PIPELINE_BATCH = 16
@@ -34,7 +35,7 @@ class OpenVinoEngine:
         self._layers = task.layers
         self._size = size
         model.reshape([size, *empty_images(0, task.transform).shape[1:]])
-        compiled = openvino.Core().compile_model(
+        compiled = CORE.compile_model(
             model,
             "CPU",
             {

@@ -17,6 +17,8 @@ from xml.etree import ElementTree
 
 import openvino
 
+from worker.engines.openvino.core import CORE
+
 
 def with_exact_depthwise(model: openvino.Model) -> openvino.Model:
     """The model whose depthwise convolutions, and what makes their inputs, give float32."""
@@ -32,7 +34,7 @@ def with_exact_depthwise(model: openvino.Model) -> openvino.Model:
                 _mark(layer)
         tree.write(file)
         weights = file.with_suffix(".bin").read_bytes()
-        return openvino.Core().read_model(file.read_bytes(), weights)
+        return CORE.read_model(file.read_bytes(), weights)
 
 
 def _depthwise_and_inputs(model: openvino.Model) -> set[str]:
