@@ -30,10 +30,10 @@ from tests.pictures import write_image_folder
 from tests.working import recipe_of, register, submit, working
 from worker import loop
 from worker.context import Context
+from worker.disk_faults import unreadable
 from worker.faults import as_failure, is_passing
 from worker.lease import SHARD_GRACE_SECONDS, Cancelled, Lease, Stopping
 from worker.loop import step
-from worker.pixels.disk_faults import unreadable
 from worker.pixels.image_files import Entry, ImageFiles
 from worker.tasks import EXTRACTION
 

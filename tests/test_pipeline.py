@@ -10,7 +10,6 @@ import select
 import signal
 import subprocess
 import sys
-import zipfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from cache.dataset import Manifest
 from cache.errors import CorruptData, TooLarge, Unavailable
 from cache.recipe import Transform
 from cache.store import Store
+from tests.serving import zipped
 from tests.test_ingest import ingest, put_folder, upload
 from worker.pixels import pipeline, slots
 from worker.pixels.image_reader import ImageReader
@@ -61,14 +61,6 @@ def files(count: int) -> dict[str, bytes]:
     found["train/cat/017.png"] = b"junk"
     found["train/cat/018.jpeg"] = encoded(1400, 1000, "JPEG", 0)
     return found
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 def in_blob(store: Store) -> Manifest:

@@ -14,13 +14,13 @@ import torch  # noqa: E402
 
 from cache.errors import FeaturepackError  # noqa: E402
 from worker.context import open_context  # noqa: E402
+from worker.logs import log_to_stderr  # noqa: E402
 from worker.loop import run  # noqa: E402
 from worker.settings import WorkerSettings  # noqa: E402
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_to_stderr()
     try:
         settings = WorkerSettings.from_env()
         context = open_context(settings)

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -77,8 +77,8 @@ class Context:
         """The processes of the devices, where there are several."""
         from worker.sharing import DeviceProcesses  # each of its processes opens a context, too
 
-        several = len(self.devices) > 1
-        return DeviceProcesses(self.settings, self.devices) if several else None
+        each = replace(self.settings, threads=self.threads)
+        return DeviceProcesses(each, self.devices) if len(self.devices) > 1 else None
 
     def close(self) -> None:
         """End the processes, and leave the database."""

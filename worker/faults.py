@@ -11,7 +11,7 @@ import logging
 import torch
 
 from cache.errors import FeaturepackError, Unavailable, Unreachable
-from worker.pixels.disk_faults import FULL, PASSING, errno_of
+from worker.disk_faults import FULL, PASSING, errno_of
 
 log = logging.getLogger("featurepack.worker")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from worker.context import Context
 from worker.devices import device_names
 from worker.sharing import Loaded
 from worker.tally import Tally
+from worker.versions import installed
 
 PACKAGES = ("featurepack", "torch", "torchvision", "pillow", "numpy", "h5py")
 
@@ -20,7 +20,7 @@ def provenance(context: Context, engine: Loaded | None, tally: Tally) -> dict[st
     ``engine`` is None where no row had to be computed.
     """
     return {
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": {"python": platform.python_version()} | installed(PACKAGES),
         "device": device_names(context.devices),
         "machine": context.machine,
         "engine": engine.name if engine else None,
@@ -29,13 +29,3 @@ def provenance(context: Context, engine: Loaded | None, tally: Tally) -> dict[st
         "worker": context.settings.name,
         "images_per_second": round(tally.rate, 2) if tally.computed else None,
     } | tally.timers()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -6,9 +6,10 @@ import os
 import platform
 import re
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from worker.versions import installed
 
 PACKAGES = ("featurepack", "torch", "torchvision", "openvino", "pillow", "numpy", "h5py")
 
@@ -22,7 +23,7 @@ def machine() -> dict[str, Any]:
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": installed(PACKAGES),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -30,13 +31,3 @@ def machine() -> dict[str, Any]:
 def _cpu() -> str:
     found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     return found[1] if found else platform.machine()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,6 +27,7 @@ from worker.engines.eager import EagerEngine
 from worker.engines.engine import Engine, EngineTask
 from worker.engines.folding import fold
 from worker.engines.probe import Probe
+from worker.versions import installed
 
 log = logging.getLogger("featurepack.worker")
 
@@ -36,6 +36,9 @@ LONG_JOB = 20_000
 
 OPENVINO_SIZES = (2, 8)
 """Images of one call: few stay in the cache, more share the reading of large weights."""
+
+LIBRARIES = ("torch", "openvino")
+"""Their releases differ in speed."""
 
 MARGIN = 1.15
 """By how much a candidate must beat those before it: measurements are noisy, and engines of
@@ -190,12 +193,5 @@ def _about(task: EngineTask, threads: int) -> dict[str, Any]:
         "input": list(task.transform.output_HW),
         "resample": task.transform.resample,
         "threads": threads,
-        "versions": {name: _version(name) for name in ("torch", "openvino")},
+        "versions": dict.fromkeys(LIBRARIES) | installed(LIBRARIES),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

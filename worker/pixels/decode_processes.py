@@ -7,9 +7,7 @@ shared memory, load torch only if they must, and end when this process does.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +18,7 @@ from functools import partial
 from cache.errors import Unavailable
 from cache.recipe import Transform
 from worker.allocator import keep_freed_memory
+from worker.child import end_with_parent
 from worker.pixels.decoding import Array, Decoded, decode_inputs, decode_sources
 from worker.pixels.image_files import Entry, ImageFiles
 from worker.pixels.images import Pixels
@@ -94,14 +93,7 @@ def _start(task: Task) -> None:
     _task = task
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which will end this
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent
-    parent.join()
-    os._exit(1)
+    end_with_parent()
 
 
 def _inputs(entries_P: Sequence[Entry], where: Where) -> Decoded:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cache.errors import CorruptData, InvalidRequest, TooLarge, Unavailable
 from cache.identity import hash_file_bytes, hash_pixels
-from worker.pixels.disk_faults import unreadable
+from worker.disk_faults import unreadable
 from worker.pixels.images import Pixels
 from worker.sources.regular_file import read_regular_file
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +14,10 @@ import torch
 from cache.errors import FeaturepackError
 from cache.pack_writer import Rows
 from worker.allocator import keep_freed_memory
+from worker.child import end_with_parent
 from worker.context import Context, open_context
 from worker.faults import as_failure
+from worker.logs import log_to_stderr
 from worker.settings import WorkerSettings
 from worker.sharing.work import Work, help_with
 
@@ -47,9 +45,8 @@ def serve(settings: WorkerSettings, connection: Connection, taken: Any) -> None:
     keep_freed_memory()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker's process decides what they mean
-    threading.Thread(target=_end_with_worker, daemon=True).start()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    end_with_parent()
+    log_to_stderr()
     torch.set_num_threads(settings.threads)
     context = open_context(settings)
     while True:
@@ -84,10 +81,3 @@ def _portions(row_R: Rows, taken: Any) -> Iterator[Rows]:
         if start >= len(row_R):
             return
         yield row_R[start : start + PORTION_ROWS]
-
-
-def _end_with_worker() -> None:
-    worker = multiprocessing.parent_process()
-    assert worker
-    worker.join()
-    os._exit(1)

@@ -55,7 +55,8 @@ class DeviceProcesses:
     """One process for each device, started for the first job and kept for those that follow."""
 
     def __init__(self, settings: WorkerSettings, devices: Sequence[torch.device]) -> None:
-        self._settings = replace(settings, threads=max(1, settings.threads // len(devices)))
+        """``settings`` are those of each process but for its device."""
+        self._settings = settings
         self._devices = tuple(devices)
         self._spawn = multiprocessing.get_context("spawn")
         self._taken: Any = self._spawn.Value("q", 0)

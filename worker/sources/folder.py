@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cache.errors import InvalidRequest, TooLarge, Unavailable
 from cache.store import Store
-from worker.pixels.disk_faults import unreadable
+from worker.disk_faults import unreadable
 from worker.sources.layout import is_hidden, is_image, place_all
 from worker.sources.regular_file import not_regular, read_regular_file
 from worker.sources.source import Images, IngestLimits, Place, Source, SourceImage
