@@ -12,7 +12,7 @@ from cache.errors import InvalidRequest
 from cache.pack import Pack, open_pack
 from tests.manifests import plain_manifest
 from tests.test_pack import write_pack
-from worker.heads import LabParams, train_lab
+from worker.heads.lab import LabParams, train_lab
 
 ROWS, WIDTH = 600, 20
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from cache.atomic import replacing
 from cache.jobs import Job
 from cache.publish import open_sound_pack, publish_head
 from cache.rows import HeadRow
 from worker.context import Context
-from worker.heads import LabParams, train_lab
+from worker.heads.file import LinearHead, save
+from worker.heads.lab import LabParams, train_lab
 from worker.lease import Lease
 
 
@@ -32,8 +31,8 @@ def train_head(context: Context, job: Job, lease: Lease) -> None:
     _, pack = open_sound_pack(context.catalogue, context.store, row)
     with context.store.reading(row.pack_id):
         head = train_lab(pack, spec["train"], spec["validation"], params, tell)
-    with replacing(context.store.head(spec["head_id"])) as beside, beside.open("wb") as file:
-        np.savez(file, weight=head.weight_DK, bias=head.bias_K, classes=np.array(pack.classes, str))
+    with replacing(context.store.head(spec["head_id"])) as beside:
+        save(beside, LinearHead(head.weight_DK, head.bias_K, pack.classes))
     kept = HeadRow(
         head_id=spec["head_id"],
         pack_id=spec["pack_id"],

@@ -5,17 +5,16 @@ Shapes: N images, D values in a row, K classes.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from cache.errors import CorruptData, InvalidRequest
 from cache.jobs import Job
 from cache.recipe import Recipe
 from worker.context import Context
+from worker.heads.file import Head, load
 from worker.lease import Lease
 from worker.networks import pool, run
 from worker.pixels.images import decode
@@ -39,13 +38,12 @@ def predict(context: Context, job: Job, lease: Lease) -> None:
         )
     recipe = Recipe.from_dict(row.recipe)
     network = context.build_network(recipe, [recipe.tap.layer])
-    weight_DK, bias_K = _load(context, head.head_id)
+    trained = _load(context, head.head_id)
     answers = []
     for upload in job.spec["uploads"]:
         lease.check()
-        features_D = _features(upload, recipe, network)
-        probability_K = _softmax(features_D @ weight_DK + bias_K)
-        best = np.argsort(-probability_K, kind="stable")[: job.spec["top"]]
+        probability_K = trained.probabilities(_features(upload, recipe, network))[0]
+        best = (-probability_K).argsort(kind="stable")[: job.spec["top"]]
         answers.append(
             {
                 "name": upload["name"],
@@ -58,13 +56,11 @@ def predict(context: Context, job: Job, lease: Lease) -> None:
     context.leases.finish(job, lambda _: {"predictions": answers})
 
 
-def _load(context: Context, head_id: str) -> tuple[Any, Any]:
-    """Weights [D, K] and bias [K]. A head whose file is damaged is forgotten: train it again."""
+def _load(context: Context, head_id: str) -> Head:
+    """The trained head. One whose file is damaged is forgotten: train it again."""
     try:
-        with context.store.head(head_id).open("rb") as file:  # np.load would not close a bad one
-            saved = np.load(file, allow_pickle=False)
-            return saved["weight"], saved["bias"]
-    except (FileNotFoundError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
+        return load(context.store.head(head_id))
+    except (FileNotFoundError, CorruptData) as error:
         context.store.check()
         context.catalogue.forget_head(head_id)
         raise CorruptData(
@@ -75,6 +71,7 @@ def _load(context: Context, head_id: str) -> tuple[Any, Any]:
 
 
 def _features(upload: dict[str, str], recipe: Recipe, network: torch.nn.Module) -> Any:
+    """One row, [1, …]."""
     try:
         pixels_HWC = decode(Path(upload["path"]).read_bytes())
     except CorruptData as error:
@@ -82,9 +79,4 @@ def _features(upload: dict[str, str], recipe: Recipe, network: torch.nn.Module) 
             f"{upload['name']}: {error.message}", value=upload["name"], remedy=error.remedy
         ) from error
     outputs = run(network, apply(pixels_HWC, recipe.transform)[None])
-    return pool(outputs[recipe.tap.layer], recipe.tap.pool)[0].numpy().ravel()
-
-
-def _softmax(logits_K: Any) -> Any:
-    exponents_K = np.exp(logits_K - logits_K.max())
-    return exponents_K / exponents_K.sum()
+    return pool(outputs[recipe.tap.layer], recipe.tap.pool).numpy()
