@@ -7,6 +7,7 @@ nobody takes for a pack and a sweep clears, and never a file that comes back.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def publish_dataset(leases: Leases, catalogue: Catalogue, job: Job, row: Dataset
 
 
 def publish_head(leases: Leases, catalogue: Catalogue, job: Job, row: HeadRow) -> None:
-    """Keep a head.
+    """Keep a head, with its pack's recipe.
 
     Raises:
         LeaseLost: another worker owns the job now.
@@ -65,8 +66,8 @@ def publish_head(leases: Leases, catalogue: Catalogue, job: Job, row: HeadRow) -
     """
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
-        catalogue.pack_in(connection, row.pack_id)
-        catalogue.add_head(connection, row)
+        pack = catalogue.pack_in(connection, row.pack_id)
+        catalogue.add_head(connection, replace(row, recipe=pack.recipe))
         return {"head_id": row.head_id}
 
     leases.finish(job, publish)

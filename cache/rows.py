@@ -54,13 +54,18 @@ class PackRow:
 
 @dataclass(frozen=True)
 class HeadRow:
-    """One trained head."""
+    """One trained head.
+
+    ``recipe`` is its pack's, so that it can be used after the pack was evicted; heads of before it
+    was kept have none.
+    """
 
     head_id: str
     pack_id: str
     method: str
     params: dict[str, Any]
     metrics: dict[str, Any]
+    recipe: dict[str, Any] | None = None
     created: float = 0.0
 
 

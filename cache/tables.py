@@ -119,6 +119,7 @@ heads = sa.Table(
     sa.Column("method", sa.Text, nullable=False),
     sa.Column("params", Json, nullable=False),
     sa.Column("metrics", Json, nullable=False),
+    sa.Column("recipe", Json),
     sa.Column("created", sa.Float, nullable=False),
     sa.Index("heads_recent", "created", "head_id"),
 )

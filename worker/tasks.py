@@ -11,6 +11,7 @@ from worker.context import Context
 from worker.extract import extract
 from worker.lease import Lease
 from worker.quick import (
+    classify,
     import_pack,
     ingest_dataset,
     predict,
@@ -41,6 +42,7 @@ QUICK: Final[Mapping[str, Task]] = MappingProxyType(
         "import": _one_by_one(import_pack),
         "head": _one_by_one(train_head),
         "predict": _one_by_one(predict),
+        "classify": _one_by_one(classify),
         "verify": _one_by_one(verify_pack),
     }
 )

@@ -1,16 +1,15 @@
-"""``/v1/heads``: train, compare, download, use."""
+"""``/v1/heads``: train, compare, download."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Annotated, Any
-from uuid import uuid4
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Response, UploadFile
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 
-from cache.errors import InvalidRequest, NotFound
+from cache.errors import NotFound
 from cache.identity import blake2b_hex, canonical_json
 from cache.jobs import Job, NewJob
 from cache.rows import HeadRow
@@ -18,8 +17,7 @@ from service.answers import HeadAnswer, JobAnswer, Listing, listing
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.schemas import HeadRequest
 from service.state import Kept, State
-from service.uploads import saved
-from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+from service.waiting import outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/heads", tags=["heads"])
 
@@ -98,32 +96,3 @@ def get_weights(head_id: str, kept: Kept) -> FileResponse:
     if not path.is_file():
         raise NotFound(f"the file of head {head_id!r} is gone", value=head_id, remedy="train again")
     return FileResponse(path, media_type="application/x-npz", filename=f"head_{head_id}.npz")
-
-
-@router.post("/{head_id}/predict", status_code=202)
-async def predict(
-    head_id: str,
-    file: list[UploadFile],
-    response: Response,
-    kept: Kept,
-    top: Annotated[int, Query(ge=1, le=1000)] = 5,
-    prefer: Annotated[str | None, Header()] = None,
-) -> JobAnswer:
-    """Classify images: each goes through the pack's network and transform, then the head.
-
-    Waits up to 30 seconds: 200 and the job, whose ``result`` has the predictions, else 202.
-    """
-    head = await run_sync(kept.catalogue.find_head, head_id)
-    if not file:
-        raise InvalidRequest("no image was sent", value=None, remedy="send parts named 'file'")
-    job = await run_sync(_submit_predict, kept, head, file, top)
-    job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
-    if job.result is not None:
-        response.status_code = 200
-    return JobAnswer.of(job)
-
-
-def _submit_predict(kept: State, head: HeadRow, files: list[UploadFile], top: int) -> Job:
-    with saved(kept.store, files) as uploads:
-        spec = {"head_id": head.head_id, "uploads": uploads, "top": top}
-        return kept.jobs.enqueue(NewJob("predict", f"predict:{uuid4().hex}", spec))

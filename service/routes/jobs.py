@@ -30,6 +30,10 @@ EVENT_SECONDS = 0.5
 
 Answer = PackAnswer | JobAnswer | Submissions
 
+Kind = Literal[
+    "extract", "ingest", "weights", "import", "head", "predict", "classify", "onnx", "verify"
+]
+
 
 @router.post(
     "",
@@ -138,10 +142,7 @@ def list_jobs(
     state: Annotated[
         Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()
     ] = None,
-    kind: Annotated[
-        Literal["extract", "ingest", "weights", "import", "head", "predict", "verify"] | None,
-        Query(),
-    ] = None,
+    kind: Annotated[Kind | None, Query()] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[JobAnswer]:
