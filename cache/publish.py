@@ -147,4 +147,4 @@ def delete_pack(catalogue: Catalogue, store: Store, pack_id: str) -> None:
         hidden.unlink(missing_ok=True)
     store.quarantined(pack_id).unlink(missing_ok=True)
     for head_id in head_ids:
-        store.head(head_id).unlink(missing_ok=True)
+        store.delete_head(head_id)

@@ -13,6 +13,7 @@ from service.routes import (
     features,
     files,
     h5,
+    head_files,
     heads,
     health,
     jobs,
@@ -63,6 +64,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         datasets,
         weights,
         heads,
+        head_files,
         predictions,
         health,
     ):

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from cache.errors import InvalidRequest
 
-Format = Literal["raw", "npy", "arrow", "npz", "json"]
+Format = Literal["raw", "npy", "arrow", "npz", "safetensors", "json"]
 Coding = Literal["zstd", "gzip"]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
@@ -16,6 +16,7 @@ MEDIA_TYPES: Final[dict[Format, str]] = {
     "npy": "application/x-npy",
     "arrow": "application/vnd.apache.arrow.stream",
     "npz": "application/x-npz",
+    "safetensors": "application/x-safetensors",
     "json": "application/json",
 }
 CODINGS: Final[tuple[Coding, ...]] = ("zstd", "gzip")

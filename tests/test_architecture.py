@@ -24,6 +24,7 @@ ONLY_IN = {
     "torchvision": ("worker/",),
     "PIL": ("worker/",),
     "openvino": ("worker/engines/",),
+    "onnxruntime": ("worker/export/",),
     "simplejpeg": ("worker/pixels/jpeg.py",),
     "sklearn": ("worker/",),
     "h5py": (

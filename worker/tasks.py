@@ -12,6 +12,7 @@ from worker.extract import extract
 from worker.lease import Lease
 from worker.quick import (
     classify,
+    export_onnx,
     import_pack,
     ingest_dataset,
     predict,
@@ -43,6 +44,7 @@ QUICK: Final[Mapping[str, Task]] = MappingProxyType(
         "head": _one_by_one(train_head),
         "predict": _one_by_one(predict),
         "classify": _one_by_one(classify),
+        "onnx": _one_by_one(export_onnx),
         "verify": _one_by_one(verify_pack),
     }
 )

@@ -1,4 +1,4 @@
-"""``/v1/heads``: train, compare, download."""
+"""``/v1/heads``: train, compare."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import FileResponse
 
 from cache.errors import NotFound
 from cache.identity import blake2b_hex, canonical_json
@@ -86,13 +85,3 @@ def list_heads(
 def get_head(head_id: str, kept: Kept) -> HeadAnswer:
     """A head's settings, scores and learning curves."""
     return HeadAnswer.of(kept.catalogue.find_head(head_id))
-
-
-@router.get("/{head_id}/weights", response_class=FileResponse)
-def get_weights(head_id: str, kept: Kept) -> FileResponse:
-    """A NumPy ``.npz``: ``weight`` [D, K], ``bias`` [K] (float32), ``classes`` [K]."""
-    row = kept.catalogue.find_head(head_id)
-    path = kept.store.head(row.head_id)
-    if not path.is_file():
-        raise NotFound(f"the file of head {head_id!r} is gone", value=head_id, remedy="train again")
-    return FileResponse(path, media_type="application/x-npz", filename=f"head_{head_id}.npz")

@@ -2,6 +2,7 @@
 
 from worker.quick.checkpoint import take_checkpoint
 from worker.quick.classifying import classify
+from worker.quick.exporting import export_onnx
 from worker.quick.head import train_head
 from worker.quick.importing import import_pack
 from worker.quick.ingesting import ingest_dataset
@@ -10,6 +11,7 @@ from worker.quick.verifying import verify_pack
 
 __all__ = [
     "classify",
+    "export_onnx",
     "import_pack",
     "ingest_dataset",
     "predict",

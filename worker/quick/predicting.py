@@ -14,10 +14,10 @@ from cache.publish import open_sound_pack
 from cache.rows import HeadRow
 from worker.context import Context
 from worker.heads.file import Head
+from worker.heads.kept import load_head, recipe_of
 from worker.lease import Lease
 from worker.quick.images import rows_of
 from worker.quick.ranking import most_probable
-from worker.quick.trained import load_head, recipe_of
 
 BLOCK_ROWS = 1024
 
