@@ -226,10 +226,28 @@ class Head(Answer):
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one image, best first, each with its probability."""
+    """The most probable classes of one image, best first, each with its probability.
+
+    ``index`` has their numbers. Of a pack's row there are also its number and its label, and
+    ``name`` is its id.
+    """
 
     name: str
     classes: list[tuple[str, float]]
+    index: list[int] = field(default_factory=list)
+    row: int | None = None
+    label: str | None = None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Prediction:
+        found = data["classes"]
+        return cls(
+            name=data["name"],
+            classes=[(one["class"], one["probability"]) for one in found],
+            index=[one["index"] for one in found if "index" in one],
+            row=data.get("row"),
+            label=data.get("label"),
+        )
 
 
 @dataclass(frozen=True, eq=False)

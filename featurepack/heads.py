@@ -1,24 +1,19 @@
-"""Heads: train, compare, download, use."""
+"""Heads: train, compare."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from featurepack.answers import Head, Job, Prediction
-from featurepack.jobs import JobCalls
-from featurepack.transport import segment
-from featurepack.uploads import opened
+from featurepack.answers import Head
+from featurepack.using import UseCalls, head_path
 from featurepack.waiting import OnProgress
 
 
-class HeadCalls(JobCalls):
+class HeadCalls(UseCalls):
     """``/v1/heads``."""
 
     def train(
@@ -62,49 +57,10 @@ class HeadCalls(JobCalls):
 
     def head(self, head_id: str) -> Head:
         """A head's settings, scores and learning curves. Raises NotFound."""
-        return Head.of(self._transport.json("GET", _path(head_id), again=True))
+        return Head.of(self._transport.json("GET", head_path(head_id), again=True))
 
     def head_weights(self, head_id: str) -> dict[str, npt.NDArray[Any]]:
         """``weight`` [D, K] and ``bias`` [K] (float32), ``classes`` [K] (text). Raises NotFound."""
-        response = self._transport.call("GET", f"{_path(head_id)}/weights", again=True)
+        response = self._transport.call("GET", f"{head_path(head_id)}/weights", again=True)
         with np.load(io.BytesIO(response.content), allow_pickle=False) as arrays:
             return dict(arrays)
-
-    def predict(
-        self,
-        head_id: str,
-        paths: str | Path | Sequence[str | Path],
-        *,
-        top: int = 5,
-        on_progress: OnProgress | None = None,
-    ) -> list[Prediction]:
-        """The ``top`` most probable classes of each image, in the order of ``paths``.
-
-        Raises:
-            NotFound: no such head.
-            InvalidRequest: its pack was imported, so nobody knows how rows are made.
-            CorruptData: an image cannot be decoded.
-            OSError: a file cannot be read.
-        """
-        if isinstance(paths, str | Path):
-            paths = [paths]
-        with ExitStack() as stack:
-            files = [("file", opened(stack, Path(path))) for path in paths]
-            answer = self._transport.json(
-                "POST",
-                f"{_path(head_id)}/predict",
-                again=False,
-                params={"top": top},
-                files=files,
-                headers=self._patient(on_progress),
-            )
-        job = self.wait(Job.of(answer), on_progress=on_progress)
-        assert job.result is not None
-        return [
-            Prediction(one["name"], [(c["class"], c["probability"]) for c in one["classes"]])
-            for one in job.result["predictions"]
-        ]
-
-
-def _path(head_id: str) -> str:
-    return f"/v1/heads/{segment(head_id)}"

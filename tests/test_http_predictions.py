@@ -35,8 +35,8 @@ def head(served: Serving, pack: dict[str, Any]) -> str:
     return train(served, pack)
 
 
-def train(served: Serving, pack: dict[str, Any]) -> str:
-    body = {"pack_id": pack["pack_id"], "params": {"epochs": 20, "rate": 0.01}}
+def train(served: Serving, pack: dict[str, Any], epochs: int = 20) -> str:
+    body = {"pack_id": pack["pack_id"], "params": {"epochs": epochs, "rate": 0.01}}
     head_id: str = served.post("/v1/heads", body, headers={"Prefer": "wait=60"})["head_id"]
     return head_id
 

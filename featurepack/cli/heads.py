@@ -1,12 +1,11 @@
-"""``train``, ``heads`` and ``predict``."""
+"""``train`` and ``heads``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
-from featurepack.answers import Head, Prediction
+from featurepack.answers import Head
 from featurepack.cli.output import Output, percent
 from featurepack.cli.parsing import Subcommands, command, group, whole
 from featurepack.client import Client
@@ -37,10 +36,6 @@ def add(commands: Subcommands) -> None:
     parser.add_argument("--pack", default=argparse.SUPPRESS, metavar="PACK_ID")
     parser = command(heads, "show", show, "show a head with its scores")
     parser.add_argument("head_id", metavar="HEAD_ID")
-    parser = command(commands, "predict", predict, "classify images with a head")
-    parser.add_argument("head_id", metavar="HEAD_ID")
-    parser.add_argument("files", metavar="FILES", nargs="+", type=Path)
-    parser.add_argument("--top", type=whole, default=5, metavar="N", help="classes (default: 5)")
 
 
 def train(client: Client, out: Output, arguments: argparse.Namespace) -> None:
@@ -88,20 +83,3 @@ def _details(head: Head) -> Iterator[tuple[str, object]]:
     for name, value in head.metrics.items():
         if name != "curves":
             yield name.replace("_", " "), percent(value) if "accuracy" in name else value
-
-
-def predict(client: Client, out: Output, arguments: argparse.Namespace) -> None:
-    with out.watching_job(f"{len(arguments.files)} images") as on_progress:
-        found = client.predict(
-            arguments.head_id, arguments.files, top=arguments.top, on_progress=on_progress
-        )
-    if out.as_json:
-        out.json(found)
-        return
-    rows = [row for prediction in found for row in _predicted(prediction)]
-    out.listing(rows, ("image", "class", "probability"), lambda row: row)
-
-
-def _predicted(prediction: Prediction) -> Iterator[tuple[object, ...]]:
-    for rank, (name, probability) in enumerate(prediction.classes):
-        yield prediction.name if rank == 0 else "", name, percent(probability)

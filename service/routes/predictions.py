@@ -27,8 +27,8 @@ from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1")
 
-MAX_CLASSES_ANSWERED = 50_000
-"""Classes in one answer, over all images: it is kept with the job, and takes some megabytes."""
+MAX_CLASSES_ANSWERED = 20_000
+"""Classes in one answer, over all images: it is kept with its job, and takes about a megabyte."""
 
 Top = Annotated[int, Query(ge=1, le=1000, description="so many classes of each image")]
 Prefer = Annotated[str | None, Header(description="wait=N waits up to N seconds")]

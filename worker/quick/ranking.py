@@ -12,7 +12,7 @@ import numpy.typing as npt
 def most_probable(
     probability_K: npt.NDArray[np.float32], classes: Sequence[str], top: int
 ) -> list[dict[str, Any]]:
-    """The best first, of equal ones the lower number. Two classes may have one name."""
+    """The best first, of equal ones the lower number."""
     best = (-probability_K).argsort(kind="stable")[:top]
     return [
         {
