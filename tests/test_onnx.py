@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +15,15 @@ import pytest
 import torch
 import torchvision
 
-from cache.errors import FeaturepackError, TooLarge
+from cache.errors import FeaturepackError, NotFound, TooLarge, Unavailable
 from cache.recipe import Numerics, Recipe, Tap
 from cache.rows import HeadRow
-from tests.working import recipe_of, small
-from worker.export import onnx_file
+from cache.store import Store
+from tests.working import recipe_of, small, working
+from worker.export import onnx_file, process
 from worker.export.classifier import Classifier
 from worker.heads.file import Floats, Head, KnnHead, LinearHead, MlpHead, unit_rows
+from worker.lease import Cancelled
 from worker.networks import build, pool, run
 
 pytestmark = pytest.mark.filterwarnings(
@@ -171,3 +175,32 @@ def test_what_does_not_fit_into_one_file_is_refused(
     recipe = recipe_of("squeezenet1_1", transform=small("squeezenet1_1"))
     with pytest.raises(TooLarge, match="bytes of parameters"):
         export(tmp_path / "a.onnx", recipe, linear(512))
+
+
+# --- in a process of its own ---------------------------------------------------------------------
+
+
+def die(*_: object) -> None:
+    os._exit(3)
+
+
+def test_a_process_that_dies_is_a_passing_fault(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_export", die)
+    with working(store) as context, pytest.raises(Unavailable, match="died"):
+        process.export_in_process(context.settings, "h", tmp_path / "a.onnx", lambda: None)
+
+
+def test_a_job_that_ends_takes_its_process_along(store: Store, tmp_path: Path) -> None:
+    def cancelled() -> None:
+        raise Cancelled
+
+    with working(store) as context, pytest.raises(Cancelled):
+        process.export_in_process(context.settings, "h", tmp_path / "a.onnx", cancelled)
+    assert multiprocessing.active_children() == []
+
+
+def test_what_a_process_meets_is_told(store: Store, tmp_path: Path) -> None:
+    with working(store) as context, pytest.raises(NotFound, match="no head 'nope'"):
+        process.export_in_process(context.settings, "nope", tmp_path / "a.onnx", lambda: None)

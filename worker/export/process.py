@@ -7,6 +7,7 @@ when the file is written.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 import warnings
@@ -73,7 +74,8 @@ def _export(settings: WorkerSettings, head_id: str, path: Path, answer: Connecti
         signal.signal(number, signal.SIG_IGN)  # the worker's process decides what they mean
     end_with_parent()
     log_to_stderr()
-    warnings.simplefilter("ignore")  # of the exporter's own internals
+    logging.getLogger().setLevel(logging.WARNING)  # the exporter tells of each of its steps
+    warnings.simplefilter("ignore")  # and torch of its own internals
     torch.set_num_threads(settings.threads)
     try:
         context = open_context(settings)
