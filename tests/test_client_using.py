@@ -15,9 +15,9 @@ import safetensors.numpy
 
 from featurepack import Client, ConnectionFailed, InvalidRequest, NotFound
 from tests.commands import run
-from tests.serving import Serving
+from tests.serving import Serving, wait
 from tests.talking import JOB, Script, answer, streaming
-from tests.test_http_predictions import train, validation_images
+from tests.test_http_predictions import MINE, train, validation_images
 
 BIRDS = {
     "name": "a.png",
@@ -43,8 +43,8 @@ def done(*predictions: dict[str, Any]) -> httpx.Response:
 
 
 @pytest.fixture(scope="module")
-def head(served: Serving, pack: dict[str, Any]) -> str:
-    return train(served, pack)
+def head(served: Serving) -> str:
+    return train(served, wait(served, MINE))
 
 
 @pytest.fixture

@@ -21,10 +21,16 @@ from cache.identity import hash_file
 from cache.recipe import Recipe
 from cache.upkeep import sweep
 from tests.serving import Serving, wait
-from tests.test_http_predictions import PAIR, by_class, of_images, train, validation_images
+from tests.test_http_predictions import MINE, by_class, of_images, train, validation_images
 from worker.heads.file import KnnHead, LinearHead, MlpHead, save
 from worker.pixels.images import decode
 from worker.pixels.transforms import apply
+
+
+@pytest.fixture(scope="module")
+def pack(served: Serving) -> dict[str, Any]:
+    found: dict[str, Any] = wait(served, MINE)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +165,7 @@ def test_a_head_that_was_trained_again_is_another_file(served: Serving, head: st
 
 
 def test_a_file_goes_with_its_head(served: Serving) -> None:
-    pack = wait(served, PAIR | {"transform": {"preset": "stretch", "size": 80}})
+    pack = wait(served, MINE | {"transform": {"preset": "stretch", "size": 80}})
     head = train(served, pack)
     made = keep_made(served, head)
     served.http.delete(f"/v1/packs/{pack['pack_id']}")
@@ -168,7 +174,7 @@ def test_a_file_goes_with_its_head(served: Serving) -> None:
 
 
 def test_a_damaged_head_cannot_be_exported(served: Serving) -> None:
-    head = train(served, wait(served, PAIR | {"transform": {"preset": "stretch", "size": 88}}))
+    head = train(served, wait(served, MINE | {"transform": {"preset": "stretch", "size": 88}}))
     served.store.head(head).write_bytes(b"junk")
     problem = served.get(f"/v1/heads/{head}/onnx", 422)
     assert "train the head again" in problem["remedy"]
