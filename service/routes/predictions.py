@@ -70,7 +70,7 @@ async def predict(
     200 and the job, whose ``result`` has the predictions, else 202.
     """
     head = await run_sync(kept.catalogue.find_head, head_id)
-    if request.headers.get("content-type", "").startswith("application/json"):
+    if request.headers.get("content-type", "").lower().startswith("application/json"):
         asked = await validated(request, RowsRequest)
         job = await run_sync(_submit_rows, kept, head, asked.selection(), top)
     else:
