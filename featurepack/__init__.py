@@ -37,12 +37,14 @@ from featurepack.errors import (
     Unauthorised,
     Unavailable,
 )
+from featurepack.methods import Centroid, Knn, Lab, Linear, Mlp, Ridge
 from featurepack.samples import Samples
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Attempt",
+    "Centroid",
     "Checkpoint",
     "Client",
     "Conflict",
@@ -58,11 +60,16 @@ __all__ = [
     "InvalidRequest",
     "Job",
     "JobCancelled",
+    "Knn",
+    "Lab",
+    "Linear",
+    "Mlp",
     "Network",
     "NotFound",
     "Pack",
     "Prediction",
     "QuotaExceeded",
+    "Ridge",
     "Samples",
     "TimedOut",
     "TooLarge",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featurepack.answers import Head
+from featurepack.methods import Lab, Params, given
 from featurepack.using import UseCalls, head_path
 from featurepack.waiting import OnProgress
 
@@ -19,6 +20,7 @@ class HeadCalls(UseCalls):
     def train(
         self,
         pack_id: str,
+        params: Params | None = None,
         *,
         epochs: int | None = None,
         batch: int | None = None,
@@ -28,20 +30,28 @@ class HeadCalls(UseCalls):
         validation: str | None = "validation",
         on_progress: OnProgress | None = None,
     ) -> Head:
-        """A softmax head by the labs' recipe; one that was trained before is answered at once.
+        """A head on a pack; one that was trained before is answered at once.
 
-        ``train`` and ``validation`` name splits of the pack; ``validation=None`` looks at none.
-        Other values that are None are the service's defaults: 50 epochs, batch 256, rate 0.001,
-        seed 0.
+        ``params`` say by which method, with what: ``Lab()``, ``Linear(l2=[1, 10, 100])``,
+        ``Ridge()``, ``Knn()``, ``Mlp(hidden=(512,))``, ``Centroid()``. Without them it is the labs'
+        recipe, and ``epochs``, ``batch``, ``rate`` and ``seed`` are its settings. What is None is
+        the service's default. ``train`` and ``validation`` name splits of the pack;
+        ``validation=None`` scores on none.
 
         Raises:
             NotFound: no such pack or split.
-            InvalidRequest: a value that cannot be, or a split without two classes.
+            InvalidRequest: a value that cannot be, features that are NaN, or a split without two
+                classes.
+            TooLarge: more rows than the method can take.
         """
-        given = {"epochs": epochs, "batch": batch, "rate": rate, "seed": seed}
+        lab = Lab(epochs=epochs, batch=batch, rate=rate, seed=seed)
+        if params is not None and lab != Lab():
+            raise TypeError("epochs, batch, rate and seed belong into params, if there are some")
+        chosen = lab if params is None else params
         body = {
             "pack_id": pack_id,
-            "params": {name: value for name, value in given.items() if value is not None},
+            "method": chosen.method,
+            "params": given(chosen),
             "train": train,
             "validation": validation,
         }
@@ -51,16 +61,18 @@ class HeadCalls(UseCalls):
         return self.head(self._result(answer, on_progress)["head_id"])
 
     def heads(self, *, pack_id: str | None = None, limit: int | None = None) -> list[Head]:
-        """Heads, newest first."""
+        """Heads, newest first, without what is long in their metrics: ``head`` has all."""
         items = self._transport.items("/v1/heads", limit, pack_id=pack_id)
         return [Head.of(item) for item in items]
 
     def head(self, head_id: str) -> Head:
-        """A head's settings, scores and learning curves. Raises NotFound."""
+        """A head's settings and everything that is known of it. Raises NotFound."""
         return Head.of(self._transport.json("GET", head_path(head_id), again=True))
 
     def head_weights(self, head_id: str) -> dict[str, npt.NDArray[Any]]:
-        """``weight`` [D, K] and ``bias`` [K] (float32), ``classes`` [K] (text). Raises NotFound."""
+        """``kind`` and ``classes`` [K] (text), and of a linear head ``weight`` [D, K] and ``bias``
+        [K] (float32); docs/heads.md has the other kinds. Raises NotFound.
+        """
         response = self._transport.call("GET", f"{head_path(head_id)}/weights", again=True)
         with np.load(io.BytesIO(response.content), allow_pickle=False) as arrays:
             return dict(arrays)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -242,7 +243,9 @@ class EstimateAnswer(BaseModel):
 
 
 class HeadAnswer(BaseModel):
-    """A trained head with its scores and learning curves."""
+    """A trained head with its scores. Lists leave out the ``DETAILS`` of the metrics."""
+
+    DETAILS: ClassVar = ("curves", "sweep", "evaluation", "trust", "label_noise")
 
     object: Literal["head"] = "head"
     head_id: str
@@ -255,3 +258,8 @@ class HeadAnswer(BaseModel):
     @classmethod
     def of(cls, row: HeadRow) -> HeadAnswer:
         return cls(**(vars(row) | {"created": _time(row.created)}))
+
+    @classmethod
+    def brief(cls, row: HeadRow) -> HeadAnswer:
+        metrics = {name: row.metrics[name] for name in row.metrics if name not in cls.DETAILS}
+        return cls.of(replace(row, metrics=metrics))

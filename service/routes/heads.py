@@ -13,8 +13,8 @@ from cache.identity import blake2b_hex, canonical_json
 from cache.jobs import Job, NewJob
 from cache.rows import HeadRow
 from service.answers import HeadAnswer, JobAnswer, Listing, listing
+from service.head_requests import HeadRequest
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
-from service.schemas import HeadRequest
 from service.state import Kept, State
 from service.waiting import outcome, wait_seconds
 
@@ -33,7 +33,11 @@ async def train(
     kept: Kept,
     prefer: Annotated[str | None, Header(description="wait=N waits up to N seconds")] = None,
 ) -> HeadAnswer | JobAnswer:
-    """Train a head: 200 and the head if the same was trained before, else 202 and the job."""
+    """Train a head: 200 and the head if the same was trained before, else 202 and the job.
+
+    ``method`` is ``lab``, ``linear``, ``ridge``, ``knn``, ``mlp`` or ``centroid``; each has its own
+    ``params``. What each does and what ``metrics`` say: docs/heads.md.
+    """
     found = await run_sync(_submit, kept, request)
     if isinstance(found, Job):
         job = await outcome(kept.jobs, found, wait_seconds(prefer), response)
@@ -56,7 +60,10 @@ def _submit(kept: State, request: HeadRequest) -> HeadRow | Job:
                 remedy=f"use one of: {', '.join(row.splits)}; validation may be null, and "
                 "view.validation splits one off when the pack is submitted",
             )
-    spec = request.model_dump() | {"etag": row.etag}
+    spec = request.model_dump(exclude_none=True) | {
+        "validation": request.validation,
+        "etag": row.etag,
+    }
     head_id = blake2b_hex(canonical_json(spec))[:24]
     new = NewJob("head", f"head:{head_id}", spec | {"head_id": head_id})
     return kept.jobs.submit(new, partial(_trained, kept, head_id))
@@ -76,12 +83,12 @@ def list_heads(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[HeadAnswer]:
-    """Heads, newest first."""
+    """Heads, newest first, without curves, evaluation, trust and label noise."""
     page = kept.catalogue.heads(pack_id=pack_id, cursor=cursor, limit=limit)
-    return listing(page, HeadAnswer.of)
+    return listing(page, HeadAnswer.brief)
 
 
 @router.get("/{head_id}")
 def get_head(head_id: str, kept: Kept) -> HeadAnswer:
-    """A head's settings, scores and learning curves."""
+    """A head's settings and everything that is known of it."""
     return HeadAnswer.of(kept.catalogue.find_head(head_id))
