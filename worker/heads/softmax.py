@@ -126,8 +126,9 @@ class SoftmaxRegression:
         l2: Sequence[float],
         tolerance: float | None,
         tell: Callable[[], None],
+        start: tuple[Tensor, Tensor] | None = None,
     ) -> list[Solution]:
-        """A solution for each strength, in the order given.
+        """A solution for each strength, in the order given; from ``start``, a weight and a bias.
 
         Each ends when no slope of the mean loss is above ``tolerance``, scikit-learn's ``tol``.
         Without one, it ends when what is minimised is proven to be within 2e-5 of its minimum: a
@@ -139,8 +140,16 @@ class SoftmaxRegression:
         found: list[Solution] = []
         for first in range(0, len(order), together):
             group = [l2[i] for i in order[first : first + together]]
-            found += self._solve(group, tolerance, found[-2:], tell)
+            before = found[-2:] or self._given(start, group[0])
+            found += self._solve(group, tolerance, before, tell)
         return [found[order.index(i)] for i in range(len(l2))]
+
+    def _given(self, start: tuple[Tensor, Tensor] | None, l2: float) -> list[Solution]:
+        if start is None:
+            return []
+        weight_KD, bias_K = start
+        logits_NK = self.features.times(weight_KD.T) + bias_K
+        return [Solution(l2, weight_KD, bias_K, logits_NK, 0)]
 
     def _solve(
         self,
@@ -185,7 +194,7 @@ class SoftmaxRegression:
         return square_S / (2 * batch.l2_S) <= EXACT * loss_S
 
     def _start(self, l2: Sequence[float], before: list[Solution]) -> _Batch:
-        """Zero weights, or beyond what was solved before."""
+        """Zero weights, or what was solved before, or beyond the two last of that."""
         count, rows, device = len(l2), self.features.rows, self.features.device
         l2_S = torch.tensor(l2, dtype=torch.float32, device=device) / rows
         if before:
