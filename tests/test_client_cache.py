@@ -369,6 +369,36 @@ def test_a_pack_that_is_here_is_pulled_without_a_transfer(
         np.testing.assert_array_equal(arrays["features"], stored(pack_path))
 
 
+def test_what_could_not_be_kept_is_taken_up_by_the_next(
+    line: Line, pack_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with client_of(line) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("featurepack.local.cache.put_in_place", full)
+            X = client.pack_features(PACK)
+            settle(client)
+        np.testing.assert_array_equal(X, stored(pack_path))
+        assert "could not be kept" in caplog.text
+        line.asked.clear()
+        np.testing.assert_array_equal(client.pack_features(PACK), X)
+        settle(client)
+        assert line.ranges() == []
+        line.asked.clear()
+        assert isinstance(client.pack_features(PACK), np.memmap)
+        assert [path for path, _ in line.asked] == [f"/v1/packs/{PACK}"]
+
+
+def test_a_process_that_ends_keeps_what_it_fetched(
+    line: Line, pack_path: Path, local_cache: Path
+) -> None:
+    code = f"from featurepack import Client; Client({line.url!r}).pack_features({PACK!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+    assert files_in(local_cache) == ["layout.json", "lock", "pack.h5"]
+
+
 def test_a_slow_line_has_several_connections(line: Line, pack_path: Path, slow_line: None) -> None:
     line.hold = 1 << 20
     with client_of(line) as client:
