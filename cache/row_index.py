@@ -15,11 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
+
+from cache.places import Place, places_of
 
 Rows = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
@@ -72,26 +73,16 @@ def open_index(path: Path) -> RowIndex | None:
         status = path.stat()
         places = _places(path, status.st_ino, status.st_mtime_ns)
         # Mapped anew each time: a mapping that is kept would keep an evicted pack on the disk.
-        arrays = {name: _map(path, *place) for name, place in places.items()}
+        arrays = {name: place.map(path) for name, place in places.items()}
     except (OSError, KeyError, ValueError, TypeError):
         return None
     return RowIndex(arrays["index_hash"], arrays["index_row"], arrays["row_hash"], arrays["valid"])
 
 
-Place = tuple[np.dtype[Any], int, tuple[int, ...]]
-
-
 @lru_cache(maxsize=4096)
 def _places(path: Path, inode: int, mtime_ns: int) -> dict[str, Place]:
-    """Type, offset and shape of each array of a file, which never change."""
+    """Where each array of a file lies, which never changes."""
     with h5py.File(path, "r", locking=False) as file:
         if "created" not in file.attrs:
             raise KeyError("created")  # not sealed yet
-        found = {name: file[name] for name in ("index_hash", "index_row", "row_hash", "valid")}
-        return {n: (d.dtype, d.id.get_offset(), d.shape) for n, d in found.items()}
-
-
-def _map(path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> Any:
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, shape)
+        return places_of(file, ("index_hash", "index_row", "row_hash", "valid"))

@@ -25,6 +25,7 @@ from featurepack.errors import (
     Conflict,
     ConnectionFailed,
     CorruptData,
+    DiskFull,
     FeaturepackError,
     Forbidden,
     InvalidRequest,
@@ -36,6 +37,7 @@ from featurepack.errors import (
     Unauthorised,
     Unavailable,
 )
+from featurepack.samples import Samples
 
 __version__ = "0.1.0"
 
@@ -47,6 +49,7 @@ __all__ = [
     "ConnectionFailed",
     "CorruptData",
     "Dataset",
+    "DiskFull",
     "Estimate",
     "FeaturepackError",
     "Forbidden",
@@ -60,6 +63,7 @@ __all__ = [
     "Pack",
     "Prediction",
     "QuotaExceeded",
+    "Samples",
     "TimedOut",
     "TooLarge",
     "Unauthorised",

@@ -262,6 +262,19 @@ class Index:
             valid_N=np.array([row["valid"] for row in rows], np.bool_),
         )
 
+    def take(self, chosen: slice | npt.NDArray[np.int64]) -> Index:
+        """Some of the rows, by their place in this index, in the order given."""
+        places = np.arange(len(self.row_N))[chosen].tolist()
+        return Index(
+            classes=self.classes,
+            splits=self.splits,
+            row_N=self.row_N[chosen],
+            row_id_N=[self.row_id_N[place] for place in places],
+            label_N=self.label_N[chosen],
+            row_hash_N=[self.row_hash_N[place] for place in places],
+            valid_N=self.valid_N[chosen],
+        )
+
 
 def pack_or_job(data: Mapping[str, Any]) -> Pack | Job:
     """A submission's answer by its ``object``."""

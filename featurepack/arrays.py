@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from featurepack.errors import CorruptData
-from featurepack.transport import BROKEN, Transport
+from featurepack.transport import Transport
+from featurepack.wire import body
 
 RAW: Final = {"Accept": "application/octet-stream"}
 
@@ -36,34 +37,31 @@ def read_rows(
         CorruptData: the answer is not what its headers say.
     """
     rows: npt.NDArray[Any] | None = None
-    done, failures = 0, 0
-    while True:
-        error: Exception = httpx.ReadError("the answer ended early")
-        before = done
-        try:
-            with open_from(done) as response:
-                shape, dtype = layout_of(response)
-                if rows is None:
-                    rows = np.empty(shape, dtype)
-                if (done + shape[0], *shape[1:]) != rows.shape or dtype != rows.dtype:
-                    raise CorruptData(
-                        f"the rest of the rows is {dtype} {list(shape)}",
-                        value=list(shape),
-                        remedy="ask again; the pack was replaced in between",
-                    )
-                filled = Filled(rows[done:])
-                try:
-                    filled.take(response)
-                finally:
-                    done += filled.rows if resumable else 0
-            if filled.complete:
-                return rows
-        except BROKEN as broken:
-            error = broken
-        failures = 0 if done > before else failures + 1
-        if failures > transport.retry.times:
-            raise transport.broken(error)
-        transport.retry.pause(failures)
+    done = 0
+    complete = False
+
+    def read() -> None:
+        nonlocal rows, done, complete
+        with open_from(done) as response:
+            shape, dtype = layout_of(response)
+            if rows is None:
+                rows = np.empty(shape, dtype)
+            if (done + shape[0], *shape[1:]) != rows.shape or dtype != rows.dtype:
+                raise CorruptData(
+                    f"the rest of the rows is {dtype} {list(shape)}",
+                    value=list(shape),
+                    remedy="ask again; the pack was replaced in between",
+                )
+            filled = Filled(rows[done:])
+            try:
+                filled.take(response)
+            finally:
+                done += filled.rows if resumable else 0
+            complete = filled.complete
+
+    transport.persist(read, done=lambda: done, complete=lambda: complete)
+    assert rows is not None
+    return rows
 
 
 def layout_of(response: httpx.Response) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -94,7 +92,7 @@ class Filled:
 
     def take(self, response: httpx.Response) -> None:
         """Put the answer's bytes into the array. Raises CorruptData if there are too many."""
-        for piece in response.iter_raw():
+        for piece in body(response):
             end = self._at + len(piece)
             if end > len(self._bytes):
                 raise CorruptData(

@@ -11,8 +11,9 @@ from typing import Any
 from featurepack.answers import Checkpoint, Dataset, Network
 from featurepack.errors import InvalidRequest, NotFound
 from featurepack.jobs import JobCalls
+from featurepack.local.fetch import OnBytes
 from featurepack.transport import segment
-from featurepack.uploads import opened, opened_images
+from featurepack.uploads import opened, opened_images, told_of
 from featurepack.waiting import OnProgress
 
 Source = Mapping[str, Any] | str | Path
@@ -73,9 +74,10 @@ class DatasetCalls(JobCalls):
         paths: str | Path | Sequence[str | Path],
         *,
         on_progress: OnProgress | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Dataset:
         """Upload images: an archive (``.zip``, ``.tar``, ``.tar.gz``), a folder, or files of
-        arrays (``.npz``, ``.h5``, pickles).
+        arrays (``.npz``, ``.h5``, pickles). ``on_bytes`` hears how much is sent, of how much.
 
         Raises:
             InvalidRequest, CorruptData, TooLarge: the images are not what they should be.
@@ -92,7 +94,7 @@ class DatasetCalls(JobCalls):
                 "/v1/datasets",
                 again=False,
                 data={"name": name},
-                files=files,
+                files=told_of(files, on_bytes),
                 headers=self._patient(on_progress),
             )
         return self._registered(answer, on_progress)
@@ -101,7 +103,7 @@ class DatasetCalls(JobCalls):
         if answer.get("object") != "job":
             return Dataset.of(answer)
         result = self._result(answer, on_progress)
-        return self.dataset(f"{result['dataset']}@{result['version']}")
+        return DatasetCalls.dataset(self, f"{result['dataset']}@{result['version']}")
 
     def delete_dataset(self, name: str) -> None:
         """Forget all versions of a dataset; its packs stay.
@@ -117,9 +119,16 @@ class DatasetCalls(JobCalls):
         return [Checkpoint.of(item) for item in self._transport.items("/v1/weights", limit)]
 
     def upload_weights(
-        self, network: str, path: str | Path, *, on_progress: OnProgress | None = None
+        self,
+        network: str,
+        path: str | Path,
+        *,
+        on_progress: OnProgress | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Checkpoint:
         """Upload a state dict (``.pth``) or ``.safetensors`` for a network.
+
+        ``on_bytes`` hears how much is sent, of how much.
 
         Raises:
             NotFound: no such network.
@@ -132,7 +141,7 @@ class DatasetCalls(JobCalls):
                 "/v1/weights",
                 again=False,
                 data={"network": network},
-                files=[("file", opened(stack, Path(path)))],
+                files=told_of([("file", opened(stack, Path(path)))], on_bytes),
                 headers=self._patient(on_progress),
             )
         if answer.get("object") != "job":

@@ -57,7 +57,7 @@ def run(folder: Path, console: Console) -> int:
     environment |= _weights_environment()
     with Children(environment, logs=folder) as children:
         try:
-            _show(children, console)
+            _show(children, folder, console)
         except Exception as error:  # whatever it is, the logs are about to vanish
             console.print(f"the demo failed: {type(error).__name__}: {error}")
             if isinstance(error, FeaturepackError) and error.remedy:
@@ -76,9 +76,9 @@ def _weights_environment() -> dict[str, str]:
     return {"FEATUREPACK_WEIGHTS_DIR": str(Path(spec.origin).parent / "weights")}
 
 
-def _show(children: Children, console: Console) -> None:
+def _show(children: Children, folder: Path, console: Console) -> None:
     url = _start(children, console)
-    with Client(url) as client:
+    with Client(url, cache_dir=folder / "cache") as client:
         with _step("dataset digits", children, console) as on_progress:
             dataset = client.add_dataset(DATASET, "digits", on_progress=on_progress)
         console.print(f"dataset {dataset.name}: {dataset.rows} images are registered")

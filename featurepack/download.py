@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 
 from featurepack.answers import Index, Pack
-from featurepack.errors import CorruptData
 from featurepack.files import put_in_place, written_beside
-from featurepack.transport import BROKEN, Transport, segment
-
-OnBytes = Callable[[int, int], None]
-"""Told how many bytes are there, and how many there will be."""
+from featurepack.local.fetch import OnBytes, Remote
+from featurepack.local.journal import Journal
+from featurepack.local.layout import Layout
+from featurepack.local.sound import fetch_sound
+from featurepack.transport import Transport, segment
 
 
 def part_of(path: Path, etag: str) -> Path:
@@ -34,58 +33,19 @@ def download_hdf5(
         NotFound: the pack was deleted.
         ConnectionFailed: connections broke too often; what is there stays in ``*.part``.
         CorruptData: the service sends something else than the catalogue says.
-        OSError: the disk.
+        DiskFull, OSError: the disk.
     """
     part = part_of(path, pack.etag)
-    part.touch()
-    failures = 0
-    while (have := part.stat().st_size) < pack.bytes:
-        error: Exception = httpx.ReadError("the answer ended early")
-        try:
-            _append(transport, pack, part, on_bytes)
-        except BROKEN as broken:
-            error = broken
-        failures = 0 if part.stat().st_size > have else failures + 1
-        if failures > transport.retry.times:
-            raise transport.broken(error)
-        if part.stat().st_size < pack.bytes:
-            transport.retry.pause(failures)
-    if have > pack.bytes:
-        part.unlink()
-        raise _changed(pack, have)
+    journal = Journal(part.with_suffix(".journal"), part, pack.bytes)
+    where = f"/v1/packs/{segment(pack.pack_id)}"
+    remote = Remote(f"{where}/file", pack.etag, pack.bytes)
+
+    def layout() -> Layout:
+        return Layout.of(transport.json("GET", f"{where}/layout", again=True))
+
+    fetch_sound(transport, remote, layout, part, journal, on_bytes)
     put_in_place(part, path)
-
-
-def _append(transport: Transport, pack: Pack, part: Path, on_bytes: OnBytes | None) -> None:
-    """One request for what is missing; bytes that came are kept, whatever happens."""
-    start = part.stat().st_size
-    headers = {"Range": f"bytes={start}-", "If-Range": f'"{pack.etag}"'} if start else {}
-    with (
-        transport.stream(
-            "GET", f"/v1/packs/{segment(pack.pack_id)}/file", headers=headers
-        ) as response,
-        part.open("r+b") as file,
-    ):
-        if response.headers.get("ETag", f'"{pack.etag}"') != f'"{pack.etag}"':
-            raise _changed(pack, response.headers["ETag"])
-        if response.status_code != 206:  # the whole file, from its first byte
-            start = 0
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise _changed(pack, response.headers.get("Content-Range"))
-        file.truncate(start)
-        file.seek(start)
-        for piece in response.iter_raw():
-            file.write(piece)
-            if on_bytes is not None:
-                on_bytes(file.tell(), pack.bytes)
-
-
-def _changed(pack: Pack, value: object) -> CorruptData:
-    return CorruptData(
-        f"the file of pack {pack.pack_id} is not the one in the catalogue",
-        value=value,
-        remedy="ask for the pack again; it was replaced, or verify it",
-    )
+    journal.remove()
 
 
 def save_npz(path: Path, pack: Pack, features: npt.NDArray[Any], index: Index) -> None:

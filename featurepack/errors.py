@@ -9,6 +9,7 @@ FeaturepackError
 ├── Unauthorised      (PermissionError)  no key, or an unknown one
 │   └── Forbidden                        a known key without the needed right
 ├── QuotaExceeded                        an allowance is used up
+├── DiskFull          (OSError)          no room on this machine's disk
 ├── CorruptData                          bytes that do not match their hash or format
 └── Unavailable                          something that should answer does not; try again
     ├── ConnectionFailed (ConnectionError)  the service did not answer at all
@@ -73,6 +74,10 @@ class QuotaExceeded(FeaturepackError):
     """An allowance is used up."""
 
 
+class DiskFull(FeaturepackError, OSError):
+    """No room on the disk of this machine."""
+
+
 class CorruptData(FeaturepackError):
     """Bytes that do not match their hash or format."""
 
@@ -95,10 +100,12 @@ _BY_KIND: Final[Mapping[str, type[FeaturepackError]]] = {
     "not-found": NotFound,
     "conflict": Conflict,
     "invalid-request": InvalidRequest,
+    "out-of-range": InvalidRequest,
     "too-large": TooLarge,
     "unauthorised": Unauthorised,
     "forbidden": Forbidden,
     "quota-exceeded": QuotaExceeded,
+    "busy": Unavailable,
     "corrupt-data": CorruptData,
     "lease-lost": Conflict,
     "unavailable": Unavailable,

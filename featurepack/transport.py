@@ -120,6 +120,31 @@ class Transport:
         finally:
             response.close()
 
+    def persist(
+        self, read: Callable[[], None], *, done: Callable[[], int], complete: Callable[[], bool]
+    ) -> None:
+        """Call ``read``, which reads the rest of a body, until the body is ``complete``.
+
+        Connections may break as often as they like, if ``done`` says that something came.
+
+        Raises:
+            FeaturepackError, ConnectionFailed: as :meth:`call`, or they broke too often.
+        """
+        failures = 0
+        while not complete():
+            before = done()
+            error: Exception = httpx.ReadError("the answer ended early")
+            try:
+                read()
+            except BROKEN as broken:
+                error = broken
+            if complete():
+                return
+            failures = 0 if done() > before else failures + 1
+            if failures > self.retry.times:
+                raise self.broken(error)
+            self.retry.pause(failures)
+
     def _tried(
         self, send: Callable[[], httpx.Response], *, again: bool, done: int | None = None
     ) -> httpx.Response:

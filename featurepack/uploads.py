@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from featurepack.errors import InvalidRequest
+from featurepack.local.fetch import OnBytes
 
 Part = tuple[str, IO[bytes]]
 """A file's name and its bytes."""
+
+Form = list[tuple[str, Part]]
+"""A form's parts, by the names of their fields."""
+
+
+class _Told:
+    """A file that tells how far it is read."""
+
+    def __init__(self, file: IO[bytes], tell: Callable[[], None]) -> None:
+        self._file = file
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._file)
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._tell()
+        return data
+
+
+def told_of(files: Form, on_bytes: OnBytes | None) -> Form:
+    """The same parts; ``on_bytes`` hears how many of their bytes are sent, of how many."""
+    if on_bytes is None:
+        return files
+    opened = [file for _, (_, file) in files]
+    total = sum(os.fstat(file.fileno()).st_size for file in opened)
+
+    def tell() -> None:
+        on_bytes(sum(file.tell() for file in opened), total)
+
+    return [(field, (name, cast("IO[bytes]", _Told(file, tell)))) for field, (name, file) in files]
 
 
 def opened(stack: ExitStack, path: Path) -> Part:

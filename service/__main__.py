@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from cache.errors import FeaturepackError
+from service.allocator import one_heap
 from service.app import create_app
 from service.settings import ServiceSettings
 
@@ -29,6 +31,18 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _listening(config: uvicorn.Config, stall_seconds: int) -> socket.socket:
+    """The server's socket. What it is told here holds for the connections that it accepts.
+
+    The system ends a connection whose other side takes nothing for so long, or has vanished, and
+    throws away what was not sent. Only the system sees that: a server that waits until its buffer
+    is empty cannot tell a client that reads little from one that reads nothing.
+    """
+    listening = config.bind_socket()
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall_seconds * 1000)
+    return listening
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="service")
     parser.add_argument("--host", default="127.0.0.1")
@@ -36,8 +50,10 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    one_heap()
     try:
-        app = create_app(ServiceSettings.from_env())
+        settings = ServiceSettings.from_env()
+        app = create_app(settings)
     except FeaturepackError as error:
         print(f"service: {error.message}. {error.remedy}", file=sys.stderr)
         return 2
@@ -50,7 +66,7 @@ def main() -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = _Server(config)
-    server.run()
+    server.run(sockets=[_listening(config, settings.stall_seconds)])
     return 0 if server.started else 1
 
 

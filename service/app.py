@@ -8,7 +8,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service import problems
-from service.routes import datasets, features, heads, health, jobs, networks, packs, weights
+from service.routes import (
+    datasets,
+    features,
+    files,
+    h5,
+    heads,
+    health,
+    jobs,
+    networks,
+    packs,
+    weights,
+)
 from service.settings import ServiceSettings
 from service.state import open_state
 from service.uploads import LimitBodies
@@ -40,6 +51,18 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         other_bytes=settings.max_body_bytes,
     )
     problems.install(app)
-    for resource in (networks, datasets, weights, jobs, packs, features, heads, health):
+    # Routes are tried in this order: first those that answer in less than a millisecond.
+    for resource in (
+        features,
+        files,
+        h5,
+        jobs,
+        packs,
+        networks,
+        datasets,
+        weights,
+        heads,
+        health,
+    ):
         app.include_router(resource.router, responses=problems.RESPONSES)
     return app

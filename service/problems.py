@@ -25,17 +25,23 @@ STATUS: Final[dict[type[FeaturepackError], int]] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.InvalidRequest: 422,
+    errors.OutOfRange: 416,
     errors.TooLarge: 413,
     errors.Unauthorised: 401,
     errors.Forbidden: 403,
     errors.QuotaExceeded: 429,
+    errors.Busy: 429,
     errors.CorruptData: 422,
     errors.LeaseLost: 409,
     errors.Unavailable: 503,
     FeaturepackError: 500,
 }
 
-RETRY_AFTER_SECONDS: Final = "5"
+RETRY_AFTER_SECONDS: Final[dict[type[FeaturepackError], str]] = {
+    errors.Busy: "1",
+    errors.QuotaExceeded: "5",
+    errors.Unavailable: "5",
+}
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -82,11 +88,17 @@ def status_of(error: FeaturepackError) -> int:
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
+def _headers(error: FeaturepackError) -> dict[str, str] | None:
+    for cls in type(error).__mro__:
+        if cls in RETRY_AFTER_SECONDS:
+            return {"Retry-After": RETRY_AFTER_SECONDS[cls]}
+    return None
+
+
 def problem(error: FeaturepackError, request: Request) -> ProblemResponse:
     """One error as a problem document."""
     status = status_of(error)
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in (429, 503) else None
-    return ProblemResponse(_document(error, status, request), status, headers)
+    return ProblemResponse(_document(error, status, request), status, _headers(error))
 
 
 def _document(error: FeaturepackError, status: int, request: Request) -> dict[str, Any]:
@@ -110,7 +122,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
-        return problem(_from_validation(error), request)
+        return problem(invalid_request(error), request)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> ProblemResponse:
@@ -175,18 +187,12 @@ async def validated(request: Request, model: type[Model]) -> Model:
         InvalidRequest: no JSON, or values that do not fit.
     """
     try:
-        return model.model_validate(await request.json())
-    except FeaturepackError:
-        raise  # the body is too large
+        return model.model_validate_json(await request.body())
     except ValidationError as error:
-        raise _from_validation(error) from error
-    except ValueError as error:
-        raise errors.InvalidRequest(
-            f"the body is no JSON: {error}", value=None, remedy="send application/json"
-        ) from error
+        raise invalid_request(error) from error
 
 
-def _from_validation(error: RequestValidationError | ValidationError) -> errors.InvalidRequest:
+def invalid_request(error: RequestValidationError | ValidationError) -> errors.InvalidRequest:
     """The first mistake as the problem, all of them as its value."""
     if error.errors()[0]["type"] == "json_invalid":
         reason = error.errors()[0].get("ctx", {}).get("error", "it cannot be parsed")

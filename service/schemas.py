@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
 )
 
 from cache.recipe import ChannelOrder, Compute, Interpolation, Pool, Resample, Resize, Stored
+from service.selection import Selection
 
 Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]{0,99}$")]
 
@@ -164,8 +166,83 @@ class DatasetRequest(Request):
     source: Annotated[BuiltinSource | TorchvisionSource | FolderSource, Field(discriminator="kind")]
 
 
-class RowsRequest(Request):
-    rows: list[int] = Field(examples=[[0, 17, 4]])
+def _listed_labels(value: Any) -> Any:
+    """One label is short for a list of it, and a number for its digits."""
+    labels = value if isinstance(value, list) else [value]
+    return [str(label) if type(label) is int else label for label in labels]
+
+
+class Filters(BaseModel):
+    """Which rows; all of it together."""
+
+    split: str | None = None
+    start: int | None = Field(None, description="first row, within the split if one is named")
+    stop: int | None = Field(None, description="the row after the last")
+    step: int = Field(1, ge=1, description="every so many rows")
+    label: Annotated[list[str], BeforeValidator(_listed_labels)] = Field(
+        [], description="a class's name or number; of several, rows of any of them"
+    )
+    valid: bool = Field(False, description="true: only rows whose image could be decoded")
+    sample: int | None = Field(
+        None, ge=0, description="so many of the rows that are left, none twice, in their order"
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="of the sample; equal seeds draw equal rows")
+
+    def selection(self) -> Selection:
+        names = ("split", "start", "stop", "step", "valid", "sample", "seed")
+        return Selection(**{name: getattr(self, name) for name in names}, label=tuple(self.label))
+
+
+class RowsQuery(Filters):
+    """Rows by query parameters. Unknown parameters are mistakes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class FormatQuery(BaseModel):
+    """How rows are sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: str | None = Field(None, description="raw, npy, arrow, npz or json; else by Accept")
+    dtype: Literal["float16", "float32"] | None = Field(
+        None, description="of the features; else as they are stored"
+    )
+
+
+class FeaturesQuery(FormatQuery, RowsQuery):
+    """Which rows, and how they are sent."""
+
+
+class LabelsQuery(RowsQuery):
+    format: str | None = Field(None, description="raw, npy or json; else by Accept")
+
+
+class RowsRequest(Filters, Request):
+    """Rows by a list of numbers or of ids, in the order given, repeats allowed.
+
+    With any of the other fields, the listed rows that pass them; without a list, all rows that do.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"rows": [0, 17, 4]},
+                {"row_id": ["train/cat/1.png"], "valid": True},
+                {"split": "train", "label": ["cat", "dog"], "sample": 100, "seed": 7},
+            ]
+        }
+    )
+
+    rows: list[int] | None = Field(None, description="row numbers, at most 100,000")
+    row_id: list[str] | None = Field(None, description="row ids, at most 100,000")
+
+    def selection(self) -> Selection:
+        return replace(
+            super().selection(),
+            row=None if self.rows is None else tuple(self.rows),
+            row_id=None if self.row_id is None else tuple(self.row_id),
+        )
 
 
 class LabParamsRequest(Request):

@@ -17,7 +17,9 @@ GIB = 1 << 30
 class ServiceSettings:
     """Everything the service can be told.
 
-    ``max_upload_bytes`` bounds one upload, ``max_body_bytes`` any other request body.
+    ``max_upload_bytes`` bounds one upload, ``max_body_bytes`` any other request body. So many
+    answers above 1 MiB (``large_transfers``) and below (``small_transfers``) are sent at once; a
+    client that reads nothing for ``stall_seconds`` is dropped.
     """
 
     store: Store
@@ -26,6 +28,9 @@ class ServiceSettings:
     max_upload_bytes: int = 4 * GIB
     max_body_bytes: int = 8 << 20
     worker_silence_seconds: float = 30.0
+    large_transfers: int = 64
+    small_transfers: int = 256
+    stall_seconds: int = 30
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServiceSettings:
@@ -33,17 +38,24 @@ class ServiceSettings:
         root = Path(env.get("FEATUREPACK_STORE", "featurepack-store")).resolve()
         data_root = env.get("FEATUREPACK_DATA_ROOT")
         weights_dir = env.get("FEATUREPACK_WEIGHTS_DIR")
-        upload = env.get("FEATUREPACK_MAX_UPLOAD_BYTES", "")
-        if upload and not upload.isdecimal():
-            raise InvalidRequest(
-                f"FEATUREPACK_MAX_UPLOAD_BYTES is {upload!r}",
-                value=upload,
-                remedy="give a whole number of bytes",
-            )
         store = Store(root, Path(data_root) if data_root else None)
         return cls(
             store=store,
             database_url=env.get("FEATUREPACK_DATABASE") or store.database_url,
             weights_dir=Path(weights_dir) if weights_dir else None,
-            max_upload_bytes=int(upload) if upload else 4 * GIB,
+            max_upload_bytes=_number(env, "FEATUREPACK_MAX_UPLOAD_BYTES", cls.max_upload_bytes),
+            large_transfers=_number(env, "FEATUREPACK_LARGE_TRANSFERS", cls.large_transfers),
+            small_transfers=_number(env, "FEATUREPACK_SMALL_TRANSFERS", cls.small_transfers),
+            stall_seconds=_number(env, "FEATUREPACK_STALL_SECONDS", cls.stall_seconds),
         )
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    given = env.get(name, "")
+    if not given:
+        return default
+    if not given.isdecimal() or not int(given):
+        raise InvalidRequest(
+            f"{name} is {given!r}", value=given, remedy="give a whole number above 0"
+        )
+    return int(given)

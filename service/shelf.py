@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock, Timer
 
 from cache.catalogue import Catalogue
-from cache.pack import Pack
+from cache.pack import Pack, file_id
 from cache.publish import open_sound_pack
 from cache.rows import PackRow
 from cache.store import Store
@@ -23,9 +23,17 @@ IDLE_SECONDS = 30.0
 
 @dataclass
 class _Open:
-    etag: str
+    row: PackRow
     pack: Pack
     taken: float
+
+    def is_in_place(self) -> bool:
+        """Whether its file has its name still: a pack that is deleted, evicted, quarantined or
+        built anew loses it first. Much cheaper than to ask the database."""
+        try:
+            return file_id(self.pack.path) == self.pack.file_id
+        except FileNotFoundError:
+            return False
 
 
 class PackShelf:
@@ -39,6 +47,15 @@ class PackShelf:
         self._lock = Lock()
         self._closing: Timer | None = None
 
+    def at_hand(self, pack_id: str) -> tuple[PackRow, Pack] | None:
+        """What :meth:`take` gives, if neither a file nor the database is to be asked for it."""
+        with self._lock:
+            known = self._open.get(pack_id)
+        if known is None or self._is_touch_due(pack_id) or not known.is_in_place():
+            return None
+        self._put(pack_id, known)
+        return known.row, known.pack
+
     def take(self, pack_id: str) -> tuple[PackRow, Pack]:
         """The catalogue's row and the open file.
 
@@ -46,19 +63,27 @@ class PackShelf:
             NotFound: no such pack.
             Conflict: it is quarantined, perhaps because its file proved to be damaged or gone.
         """
-        row = self._catalogue.find_sound_pack(pack_id)
-        self._touch(pack_id)  # before it is opened, so that it is not evicted meanwhile
         with self._lock:
             known = self._open.get(pack_id)
-            if known is None or known.etag != row.etag:
-                row, pack = open_sound_pack(self._catalogue, self._store, row)
-                known = self._open[pack_id] = _Open(row.etag, pack, 0.0)
+        if known is None or not known.is_in_place():
+            known = self._open_now(pack_id)
+        self._touch(pack_id)
+        self._put(pack_id, known)
+        return known.row, known.pack
+
+    def _put(self, pack_id: str, known: _Open) -> None:
+        with self._lock:
             known.taken = time.monotonic()
+            self._open[pack_id] = known
             self._open.move_to_end(pack_id)
             while len(self._open) > OPEN_PACKS:
                 self._open.popitem(last=False)
             self._close_later()
-        return row, known.pack
+
+    def _open_now(self, pack_id: str) -> _Open:
+        row = self._catalogue.find_sound_pack(pack_id)
+        self._touch(pack_id)  # before it is opened, so that it is not evicted meanwhile
+        return _Open(*open_sound_pack(self._catalogue, self._store, row), 0.0)
 
     def forget(self, pack_id: str) -> None:
         with self._lock:
@@ -79,8 +104,10 @@ class PackShelf:
             self._closing.daemon = True
             self._closing.start()
 
+    def _is_touch_due(self, pack_id: str) -> bool:
+        return time.monotonic() - self._touched.get(pack_id, -TOUCH_SECONDS) >= TOUCH_SECONDS
+
     def _touch(self, pack_id: str) -> None:
-        now = time.monotonic()
-        if now - self._touched.get(pack_id, -TOUCH_SECONDS) >= TOUCH_SECONDS:
-            self._touched[pack_id] = now
+        if self._is_touch_due(pack_id):
+            self._touched[pack_id] = time.monotonic()
             self._catalogue.touch_pack(pack_id)

@@ -16,6 +16,7 @@ from cache.rates import Rates
 from cache.store import Store
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
+from service.transfers import Transfers
 from service.views import Views
 
 
@@ -29,6 +30,7 @@ class State:
     catalogue: Catalogue
     shelf: PackShelf
     views: Views
+    transfers: Transfers
 
     @property
     def store(self) -> Store:
@@ -56,12 +58,17 @@ def open_state(settings: ServiceSettings) -> State:
         catalogue=catalogue,
         shelf=PackShelf(catalogue, settings.store),
         views=Views(settings.store),
+        transfers=Transfers(settings.large_transfers, settings.small_transfers),
     )
 
 
-def _state(request: Request) -> State:
+def state_of(request: Request) -> State:
     state: State = request.app.state.featurepack
     return state
+
+
+async def _state(request: Request) -> State:  # async: it needs no thread
+    return state_of(request)
 
 
 Kept = Annotated[State, Depends(_state)]

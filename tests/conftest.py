@@ -22,6 +22,14 @@ keep_freed_memory()  # as a worker does when it starts
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+@pytest.fixture(autouse=True)
+def local_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which clients of this test, and of processes it starts, keep packs."""
+    folder = tmp_path / "local-cache"
+    monkeypatch.setenv("FEATUREPACK_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """URL of a real PostgreSQL server that lives as long as the tests."""

@@ -21,21 +21,24 @@ def keep_real_pack(
     rows: int = 50,
     width: int = 16,
     named: str | None = None,
+    row_shape: tuple[int, ...] = (),
 ) -> tuple[str, np.ndarray]:
     """Publish a pack, whose id follows from what is in it unless it is ``named``.
 
-    The id and its features [N, D]; row 3 is zero, as a worker leaves that of a broken image.
+    The id and its features, [N, D] or [N, *row_shape]; row 3 is zero, as a worker leaves that of
+    a broken image.
     """
     manifest = plain_manifest(rows, seed=seed)
     recipe, dataset = {"network": "resnet18"}, {"name": "set", "version": 1, "view": None}
     recipe_id = blake2b_hex(canonical_json(recipe))
     new_id = named or pack_id(recipe_id, manifest.dataset_id)
-    features_ND = np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32)
+    shape = row_shape or (width,)
+    features_ND = np.random.default_rng(seed).standard_normal((rows, *shape), np.float32)
     features_ND[3] = 0
     path = store.building(new_id) / "pack.h5"
     path.parent.mkdir()
     in_file = dataset | {"dataset_id": manifest.dataset_id}
-    create(path, manifest, recipe=recipe, dataset=in_file, row_shape=(width,), dtype="float32")
+    create(path, manifest, recipe=recipe, dataset=in_file, row_shape=shape, dtype="float32")
     with PackWriter(path) as writer:
         writer.write(np.arange(rows), features_ND, np.arange(rows) != 3)
         hashes = [writer.hash_shard(shard) for shard in range(writer.layout.shards)]
@@ -52,7 +55,7 @@ def keep_real_pack(
         classes=list(manifest.classes),
         splits={name: list(span) for name, span in manifest.splits.items()},
         rows=rows,
-        row_shape=[width],
+        row_shape=list(shape),
         dtype="float32",
         bytes=path.stat().st_size,
         etag=hash_file(path),

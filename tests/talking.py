@@ -138,13 +138,17 @@ class Script:
 
     def client(self) -> Client:
         http = httpx.Client(base_url=URL, transport=httpx.MockTransport(self))
-        return Client(http=http, retry=Retry(sleep=self.pauses.append), submitter="ada@lab")
+        retry = Retry(sleep=self.pauses.append)
+        return Client(http=http, retry=retry, submitter="ada@lab", cache=False)
 
 
 class BreakingLine:
     """Passes requests on to an application; bodies of ``path`` break off after ``cuts`` bytes."""
 
-    def __init__(self, behind: TestClient, path: str, cuts: list[int]) -> None:
+    def __init__(
+        self, behind: TestClient, path: str, cuts: list[int], *, cache: bool = False
+    ) -> None:
+        self.cache = cache
         self.behind = behind
         self.path = path
         self.cuts = cuts
@@ -166,7 +170,7 @@ class BreakingLine:
 
     def client(self) -> Client:
         http = httpx.Client(base_url=URL, transport=httpx.MockTransport(self))
-        return Client(http=http, retry=Retry(times=1, sleep=lambda _: None))
+        return Client(http=http, retry=Retry(times=1, sleep=lambda _: None), cache=self.cache)
 
 
 class Cut(httpx.SyncByteStream):

@@ -20,7 +20,7 @@ MAY_IMPORT = {
 """Who may import what of ours."""
 
 ONLY_IN = {
-    "torch": ("worker/",),
+    "torch": ("worker/", "featurepack/torch_samples.py"),
     "torchvision": ("worker/",),
     "PIL": ("worker/",),
     "openvino": ("worker/engines/",),
@@ -28,10 +28,15 @@ ONLY_IN = {
     "sklearn": ("worker/",),
     "h5py": (
         "cache/pack.py",
+        "cache/places.py",
         "cache/row_index.py",
         "cache/manifest_file.py",
         "cache/hdf5_arrays.py",
     ),
+    "h5grove": ("service/routes/h5.py",),
+    "pyarrow": ("service/arrow.py", "featurepack/"),
+    "orjson": ("service/encode.py",),
+    "zstandard": ("service/compress.py",),
     "fastapi": ("service/",),
     "starlette": ("service/",),
     "sqlalchemy": (
@@ -55,6 +60,8 @@ ONLY_IN = {
     ),
     "httpx": ("featurepack/",),
     "rich": ("featurepack/",),
+    "xxhash": ("cache/identity.py", "featurepack/local/"),
+    "pandas": ("featurepack/",),
 }
 """One library, one room."""
 

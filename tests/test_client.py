@@ -38,6 +38,8 @@ KINDS = {
     ("conflict", 409): Conflict,
     ("lease-lost", 409): Conflict,
     ("invalid-request", 422): InvalidRequest,
+    ("out-of-range", 416): InvalidRequest,
+    ("busy", 429): Unavailable,
     ("corrupt-data", 422): CorruptData,
     ("too-large", 413): TooLarge,
     ("unauthorised", 401): Unauthorised,
@@ -249,6 +251,22 @@ def test_a_folder_is_uploaded_as_an_archive(tmp_path: Path) -> None:
     assert b'filename="birds.zip"' in content
     archive = content[content.index(b"PK\x03\x04") :]
     assert zipfile.ZipFile(io.BytesIO(archive)).namelist() == ["train/owl/1.png"]
+
+
+def test_an_upload_tells_how_much_is_sent(tmp_path: Path) -> None:
+    for name, count in (("a.npz", 100_000), ("b.npz", 50_000)):
+        (tmp_path / name).write_bytes(b"x" * count)
+    script = Script(answer(JOB | {"state": "failed", "error": {"kind": "x", "detail": "no"}}, 202))
+    told: list[tuple[int, int]] = []
+    with pytest.raises(FeaturepackError, match="no"):
+        script.client().upload_dataset(
+            "birds",
+            [tmp_path / "a.npz", tmp_path / "b.npz"],
+            on_bytes=lambda *bytes_: told.append(bytes_),
+        )
+    assert told[0][0] < told[-1][0]
+    assert told[-1] == (150_000, 150_000)
+    assert script.requests[0].content.count(b"x" * 50_000) == 3
 
 
 def test_registering_that_takes_long_is_waited_for() -> None:

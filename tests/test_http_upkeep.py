@@ -16,15 +16,15 @@ import h5py
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from fastapi import Request, Response
 
 from cache.database import Database
 from cache.errors import Conflict
 from cache.identity import hash_file, hash_shard
 from cache.locks import unused
-from cache.rows import PackRow
 from cache.store import Store
 from cache.tables import packs
-from service.pack_file import PackFileResponse
+from service.routes.files import _file
 from tests.pictures import write_image_folder
 from tests.serving import PAIR, Serving, images, serving, wait, zipped
 
@@ -176,9 +176,17 @@ def test_rows_of_an_imported_pack_cannot_be_extracted(served: Serving) -> None:
 # Downloads
 
 
-def response(served: Serving, pack: dict[str, Any]) -> PackFileResponse:
-    fields = {name: pack[name] for name in PackRow.__dataclass_fields__ if name in pack}
-    return PackFileResponse(served.store, PackRow(**fields))
+def response(served: Serving, pack: dict[str, Any]) -> Response:
+    """What answers a request for the file."""
+    request = Request({"type": "http", "method": "GET", "headers": []})
+    kept = served.http.app.state.featurepack
+    return _file(request, kept, *kept.shelf.take(pack["pack_id"]))
+
+
+@pytest.fixture
+def sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small answers are read at once, and their file is closed before they are sent."""
+    monkeypatch.setattr("service.sending.LARGE_BYTES", 0)
 
 
 def open_handles(path: Path) -> int:
@@ -186,6 +194,7 @@ def open_handles(path: Path) -> int:
     return sum(handle.readlink() == path for handle in handles if handle.exists())
 
 
+@pytest.mark.usefixtures("sent_in_pieces")
 def test_a_download_holds_the_pack_until_it_is_sent(served: Serving, pack: dict[str, Any]) -> None:
     path = served.store.pack(pack["pack_id"])
     received, in_use = bytearray(), []
@@ -198,9 +207,10 @@ def test_a_download_holds_the_pack_until_it_is_sent(served: Serving, pack: dict[
     async def receive() -> Any:
         await anyio.sleep_forever()
 
+    answer = response(served, pack)
     before = open_handles(path)
     scope = {"type": "http", "method": "GET", "headers": []}
-    anyio.run(response(served, pack), scope, receive, send)
+    anyio.run(answer, scope, receive, send)
     assert bytes(received) == path.read_bytes()
     assert all(in_use)
     with unused(path) as free:
@@ -208,6 +218,7 @@ def test_a_download_holds_the_pack_until_it_is_sent(served: Serving, pack: dict[
     assert open_handles(path) == before
 
 
+@pytest.mark.usefixtures("sent_in_pieces")
 def test_a_client_that_leaves_lets_go_of_the_pack(served: Serving, pack: dict[str, Any]) -> None:
     path = served.store.pack(pack["pack_id"])
 
@@ -218,14 +229,16 @@ def test_a_client_that_leaves_lets_go_of_the_pack(served: Serving, pack: dict[st
         await anyio.sleep(0.05)
         return {"type": "http.disconnect"}
 
+    answer = response(served, pack)
     before = open_handles(path)
     scope = {"type": "http", "method": "GET", "headers": []}
-    anyio.run(response(served, pack), scope, receive, send)
+    anyio.run(answer, scope, receive, send)
     with unused(path) as free:
         assert free
     assert open_handles(path) == before
 
 
+@pytest.mark.usefixtures("sent_in_pieces")
 def test_a_pack_that_is_deleted_is_sent_to_its_end(served: Serving) -> None:
     pack = wait(served, PAIR | {"weights": "random:25"})
     whole = served.store.pack(pack["pack_id"]).read_bytes()

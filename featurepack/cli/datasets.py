@@ -54,12 +54,12 @@ def register(client: Client, out: Output, arguments: argparse.Namespace) -> None
             "give FILES, or one of --builtin, --torchvision and --folder",
             remedy="featurepack datasets add --help has more",
         )
-    with out.watching_job(f"dataset {arguments.name}") as on_progress:
+    with out.watching_job(f"dataset {arguments.name}") as watch:
         if given:
-            dataset = client.add_dataset(arguments.name, given[0], on_progress=on_progress)
+            dataset = client.add_dataset(arguments.name, given[0], on_progress=watch)
         else:
             dataset = client.upload_dataset(
-                arguments.name, arguments.files, on_progress=on_progress
+                arguments.name, arguments.files, on_progress=watch, on_bytes=watch.on_bytes
             )
     out.line(
         dataset,

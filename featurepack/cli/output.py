@@ -13,7 +13,21 @@ from typing import Any
 from featurepack.answers import Job
 from featurepack.progress import Tell, tell_job, watching
 from featurepack.terminal import Row, console_for, print_table
-from featurepack.waiting import OnProgress
+
+
+class JobWatch:
+    """Shows a job, and the upload before it, if there is one."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self.last: Job | None = None
+
+    def __call__(self, job: Job) -> None:
+        self.last = job
+        tell_job(self._tell, job)
+
+    def on_bytes(self, done: int, total: int) -> None:
+        self._tell(done, total, "uploading", f"{size(done)} of {size(total)}")
 
 
 class Output:
@@ -58,20 +72,16 @@ class Output:
             yield tell
 
     @contextmanager
-    def watching_job(self, what: str) -> Iterator[OnProgress]:
+    def watching_job(self, what: str) -> Iterator[JobWatch]:
         """For ``on_progress``; if the user ends the waiting, says that the job goes on."""
-        last: list[Job] = []
-
-        def on_progress(job: Job) -> None:
-            last[:] = [job]
-            tell_job(tell, job)
-
+        watch: JobWatch | None = None
         try:
             with self.watching(what) as tell:
-                yield on_progress
+                watch = JobWatch(tell)
+                yield watch
         except KeyboardInterrupt:
-            if last and not last[0].is_final:
-                self.hint(f"the job goes on; to end it: featurepack jobs cancel {last[0].id}")
+            if watch and watch.last and not watch.last.is_final:
+                self.hint(f"the job goes on; to end it: featurepack jobs cancel {watch.last.id}")
             raise
 
     def json(self, value: Any) -> None:

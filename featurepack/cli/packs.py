@@ -155,13 +155,14 @@ def import_(client: Client, out: Output, arguments: argparse.Namespace) -> None:
                 remedy="give --network and --dataset",
             )
         pair = LabFile(pair.network or guessed.network, pair.dataset or guessed.dataset)
-    with out.watching_job(arguments.train.name) as on_progress:
+    with out.watching_job(arguments.train.name) as watch:
         pack = client.import_pack(
             pair.network,
             pair.dataset,
             arguments.train,
             arguments.validation,
-            on_progress=on_progress,
+            on_progress=watch,
+            on_bytes=watch.on_bytes,
         )
     out.line(
         pack,

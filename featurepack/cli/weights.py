@@ -26,9 +26,9 @@ def add(commands: Subcommands) -> None:
 
 
 def upload(client: Client, out: Output, arguments: argparse.Namespace) -> None:
-    with out.watching_job(f"{arguments.network} weights") as on_progress:
+    with out.watching_job(f"{arguments.network} weights") as watch:
         checkpoint = client.upload_weights(
-            arguments.network, arguments.file, on_progress=on_progress
+            arguments.network, arguments.file, on_progress=watch, on_bytes=watch.on_bytes
         )
     out.line(checkpoint, f"submit with --weights {checkpoint.weights}")
     if checkpoint.unavailable_layers:

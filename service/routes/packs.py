@@ -1,4 +1,4 @@
-"""``/v1/packs``: the catalogue, the files, the labs' files as packs."""
+"""``/v1/packs``: the catalogue, verification, the labs' files as packs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from typing import Annotated
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Form, Header, Query, Response, UploadFile
 
 from cache import publish
 from cache.jobs import Job, NewJob
 from service.answers import JobAnswer, Listing, PackAnswer, listing
-from service.pack_file import PackFileResponse
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.schemas import Name
 from service.state import Kept, State
@@ -61,17 +59,6 @@ def pin_pack(pack_id: str, kept: Kept) -> PackAnswer:
 def unpin_pack(pack_id: str, kept: Kept) -> PackAnswer:
     """Let a pack be evicted again when it is the least recently used one and room is needed."""
     return PackAnswer.of(kept.catalogue.pin_pack(pack_id, False))
-
-
-@router.head("/{pack_id}/file", include_in_schema=False)
-@router.get("/{pack_id}/file", response_class=FileResponse)
-def get_file(pack_id: str, request: Request, kept: Kept) -> Response:
-    """The HDF5 file. ``Range``, ``If-Range`` and ``If-None-Match`` work."""
-    row, _ = kept.shelf.take(pack_id)
-    etag = f'"{row.etag}"'
-    if etag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(",")):
-        return Response(status_code=304, headers={"ETag": etag})
-    return PackFileResponse(kept.store, row)
 
 
 @router.post("/{pack_id}/verify", status_code=202)

@@ -1,0 +1,1 @@
+"""Packs on this machine: fetched once, checked, mapped by everybody who asks."""
