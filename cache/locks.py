@@ -15,11 +15,15 @@ from pathlib import Path
 
 
 @contextmanager
-def in_use(path: Path) -> Iterator[int]:
-    """Hold a shared lock on a file or folder; the handle that holds it. Raises OSError."""
+def in_use(path: Path, wait: bool = True) -> Iterator[int]:
+    """Hold a shared lock on a file or folder; the handle that holds it.
+
+    Raises:
+        OSError: it cannot be opened; without ``wait`` BlockingIOError while it is being evicted.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH)
+        fcntl.flock(handle, fcntl.LOCK_SH | (0 if wait else fcntl.LOCK_NB))
         yield handle
     finally:
         os.close(handle)

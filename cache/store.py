@@ -195,14 +195,15 @@ class Store:
             ) from None
 
     @contextmanager
-    def reading(self, pack_id: str) -> Iterator[int]:
+    def reading(self, pack_id: str, wait: bool = True) -> Iterator[int]:
         """Keep the pack's file from being evicted while the block reads it; an open handle of it.
 
         Raises:
             FileNotFoundError: there is no such file.
+            BlockingIOError: without ``wait``: it is being evicted just now.
         """
         path = self.pack(pack_id)
-        with in_use(path) as handle:
+        with in_use(path, wait) as handle:
             # Between opening and locking it may have been evicted, and another built since.
             if not os.path.samestat(path.stat(), os.fstat(handle)):
                 raise FileNotFoundError(path)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from featurepack.errors import CorruptData
 from featurepack.transport import Transport
+from featurepack.wire import body
 
 RAW: Final = {"Accept": "application/octet-stream"}
 
@@ -91,7 +92,7 @@ class Filled:
 
     def take(self, response: httpx.Response) -> None:
         """Put the answer's bytes into the array. Raises CorruptData if there are too many."""
-        for piece in response.iter_raw():
+        for piece in body(response):
             end = self._at + len(piece)
             if end > len(self._bytes):
                 raise CorruptData(

@@ -60,7 +60,9 @@ class Client(PairCalls, PackCalls, HeadCalls):
         self._cache = LocalCache(settings) if cache and CAN_LOCK else None
 
     def close(self) -> None:
-        """Close the connections that this client opened."""
+        """Close the connections that this client opened; wait until what it fetched is kept."""
+        if self._cache is not None:
+            self._cache.settle()
         if self._owned:
             self._transport.http.close()
 

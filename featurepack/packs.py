@@ -68,7 +68,7 @@ class PackCalls(RowCalls):
             features = self.pack_features(pack_id, on_bytes=on_bytes)
             save_npz(path, pack, features, self.index(pack_id))
             return path
-        mapped = None if self._cache is None else self._cache.find(pack)
+        mapped = None if self._cache is None else self._cache.settled(pack)
         if mapped is None:
             download_hdf5(self._transport, pack, path, on_bytes)
         else:

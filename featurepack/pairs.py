@@ -100,6 +100,7 @@ class PairCalls(RowCalls, DatasetCalls):
         options, selection = _parted(split, asked)
         pack = self.extract(network, dataset, on_progress=on_progress, **options)
         pack, mapped = self._map(pack, Selection(), on_bytes)
+        mapped = self._cache.settled(pack) if mapped is not None and self._cache else None
         if mapped is None:
             raise _not_here(pack)
         return samples_of(mapped, self._chosen(pack, mapped, selection))

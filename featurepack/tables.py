@@ -12,6 +12,7 @@ from featurepack.answers import Pack
 from featurepack.errors import CorruptData, InvalidRequest
 from featurepack.selection import Selection
 from featurepack.transport import Transport, segment
+from featurepack.wire import body
 
 if TYPE_CHECKING:
     import pandas
@@ -23,11 +24,11 @@ ARROW = {"Accept": "application/vnd.apache.arrow.stream"}
 def table_from(transport: Transport, pack: Pack, selection: Selection) -> pyarrow.Table:
     """Rows of a pack as a table; a transfer that breaks begins anew. Raises as ``arrow``."""
     library = _needed("pyarrow", "arrow")
-    path, body = f"/v1/packs/{segment(pack.pack_id)}", selection.parameters()
-    call: dict[str, Any] = {"method": "GET", "path": f"{path}/features", "params": body}
+    path, params = f"/v1/packs/{segment(pack.pack_id)}", selection.parameters()
+    call: dict[str, Any] = {"method": "GET", "path": f"{path}/features", "params": params}
     if selection.listed is not None:
         name = "rows" if selection.rows is not None else "row_id"
-        call = {"method": "POST", "path": f"{path}/rows", "json": body | {name: selection.listed}}
+        call = {"method": "POST", "path": f"{path}/rows", "json": params | {name: selection.listed}}
     found: list[Any] = []
 
     def read() -> None:
@@ -41,7 +42,7 @@ def table_from(transport: Transport, pack: Pack, selection: Selection) -> pyarro
 def _read(library: Any, response: httpx.Response) -> Any:
     """The table, which takes the place of what has come piece by piece."""
     sink = library.BufferOutputStream()
-    for piece in response.iter_raw():
+    for piece in body(response):
         sink.write(piece)
     try:
         return library.ipc.open_stream(sink.getvalue()).read_all()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from cache.errors import FeaturepackError
+from service.allocator import one_heap
 from service.app import create_app
 from service.settings import ServiceSettings
 
@@ -49,6 +50,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    one_heap()
     try:
         settings = ServiceSettings.from_env()
         app = create_app(settings)

@@ -16,17 +16,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from service.encode import Slice, at
-from service.reading import Buffer, blocks_of
+from service.reading import Buffer, OpenFile, blocks_of
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 """What ends a stream: a continuation marker and a length of zero."""
 
 
-def arrow(chosen: Slice, handle: int) -> Iterator[Buffer]:
+def arrow(chosen: Slice, file: OpenFile) -> Iterator[Buffer]:
     schema = _schema(chosen)
     yield memoryview(schema.serialize()).cast("B")
     first = 0
-    for block in chosen.features.blocks(handle):
+    for block in chosen.features.blocks(file):
         yield memoryview(_batch(chosen, schema, first, block).serialize()).cast("B")
         first += len(block)
     yield _END

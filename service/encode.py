@@ -1,6 +1,6 @@
 """Selected rows → bytes: small functions, one per format, each an iterator of pieces.
 
-They read the pack's file through an open handle, piece by piece, in whatever thread asks for the
+They read the pack's open file piece by piece, in whatever thread asks for the
 next piece. Shapes: M selected rows, P rows of a piece.
 """
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import orjson
 
 from cache.pack import Pack
-from service.reading import Buffer, Rows, StoredRows, blocks_of, numbers
+from service.reading import Buffer, OpenFile, Rows, StoredRows, blocks_of, numbers
 
 _ID_PIECE = 4096
 """So many row ids are turned into an array at once."""
@@ -51,6 +51,10 @@ def at(array: npt.NDArray[Any], rows: Rows) -> Any:
     if isinstance(rows, range):
         return array[rows.start : rows.stop : rows.step]
     return array[rows]
+
+
+def in_memory(array: npt.NDArray[Any], _: OpenFile) -> Iterator[Buffer]:
+    yield array.data.cast("B")
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
@@ -100,22 +104,22 @@ def _text(words: Sequence[str]) -> np.dtype[Any]:
     return np.dtype(f"<U{max(1, max(map(len, words), default=0))}")
 
 
-def npz(chosen: Slice, handle: int) -> Iterator[Buffer]:
+def npz(chosen: Slice, file: OpenFile) -> Iterator[Buffer]:
     """An archive of arrays, stored and not compressed, that ``np.load`` reads without pickle."""
     pieces = _Pieces()
     with zipfile.ZipFile(cast("IO[bytes]", pieces), "w") as archive:
         for member in _members(chosen):
-            values = _values(chosen, member, handle)
-            with archive.open(zipfile.ZipInfo(member.file), "w", force_zip64=True) as file:
+            values = _values(chosen, member, file)
+            with archive.open(zipfile.ZipInfo(member.file), "w", force_zip64=True) as entry:
                 for piece in npy(values, member.shape, member.dtype):
-                    file.write(piece)
+                    entry.write(piece)
                     yield from pieces.taken()
     yield from pieces.taken()
 
 
-def _values(chosen: Slice, member: _Member, handle: int) -> Iterator[Buffer]:
+def _values(chosen: Slice, member: _Member, file: OpenFile) -> Iterator[Buffer]:
     if member.name == "features":
-        yield from chosen.features.values(handle)
+        yield from chosen.features.values(file)
     elif member.name == "labels":
         yield chosen.label_M.astype("<i8").tobytes()
     elif member.name == "row_id":
@@ -160,16 +164,16 @@ class _Pieces:
 # JSON
 
 
-def json_features(chosen: Slice, handle: int) -> Iterator[Buffer]:
+def json_features(chosen: Slice, file: OpenFile) -> Iterator[Buffer]:
     """``shape``, ``dtype``, ``rows``, ``labels`` and ``features`` as nested lists."""
     shown = chosen.features
     head = {"shape": shown.shape, "dtype": shown.dtype.name, "rows": numbers(chosen.rows)}
     yield from _json_object(
-        head | {"labels": chosen.label_M}, "features", map(_wide, shown.blocks(handle))
+        head | {"labels": chosen.label_M}, "features", map(_wide, shown.blocks(file))
     )
 
 
-def json_labels(pack: Pack, rows: Rows) -> Iterator[Buffer]:
+def json_labels(pack: Pack, rows: Rows, _: OpenFile) -> Iterator[Buffer]:
     labels_M = at(pack.labels_N, rows)
     head = {
         "shape": labels_M.shape,
@@ -180,7 +184,7 @@ def json_labels(pack: Pack, rows: Rows) -> Iterator[Buffer]:
     yield from _json_object(head, "labels", [labels_M])
 
 
-def json_index(pack: Pack, rows: Rows) -> Iterator[Buffer]:
+def json_index(pack: Pack, rows: Rows, _: OpenFile) -> Iterator[Buffer]:
     """Classes, splits, and of each row its number, id, label, content hash and validity."""
     head = {"classes": pack.classes, "splits": pack.splits}
     runs = (rows[first : first + _ID_PIECE] for first in range(0, len(rows), _ID_PIECE))

@@ -187,15 +187,9 @@ async def validated(request: Request, model: type[Model]) -> Model:
         InvalidRequest: no JSON, or values that do not fit.
     """
     try:
-        return model.model_validate(await request.json())
-    except FeaturepackError:
-        raise  # the body is too large
+        return model.model_validate_json(await request.body())
     except ValidationError as error:
         raise invalid_request(error) from error
-    except ValueError as error:
-        raise errors.InvalidRequest(
-            f"the body is no JSON: {error}", value=None, remedy="send application/json"
-        ) from error
 
 
 def invalid_request(error: RequestValidationError | ValidationError) -> errors.InvalidRequest:

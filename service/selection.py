@@ -17,6 +17,7 @@ from cache.pack import Pack
 from service.reading import Rows, numbers
 
 MAX_LISTED_ROWS = 100_000
+QUICK_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class Selection:
     seed: int = 0
     row: tuple[int, ...] | None = None
     row_id: tuple[str, ...] | None = None
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether finding its rows takes a few microseconds, however large the pack is."""
+        narrowed = self.label or self.valid or self.sample is not None
+        few = self.row_id is None and len(self.row or ()) <= QUICK_ROWS
+        return few and not narrowed
 
     def rows(self, pack: Pack) -> Rows:
         """Row numbers within the pack, ascending or in the order of the list.
@@ -134,6 +142,10 @@ def _found(pack: Pack, row_ids: tuple[str, ...]) -> Iterable[int]:
 
 def _within(span: range, row_M: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Those of the rows that are in the span, in their order."""
+    if span.step == 1 and (
+        not len(row_M) or (row_M.min() >= span.start and row_M.max() < span.stop)
+    ):
+        return row_M
     inside = (row_M >= span.start) & (row_M < span.stop) & ((row_M - span.start) % span.step == 0)
     kept: npt.NDArray[np.int64] = row_M[inside]
     return kept

@@ -1,13 +1,15 @@
-"""A response that is read from a pack's file piece by piece, in threads, while it is sent.
+"""A response that is read from a pack's file while it is sent.
 
-The file is open, and kept from eviction, until the last byte is sent or the client is gone. A piece
-is read while the one before is on its way, and sent when that is, so about two are in memory
-whatever the size. A client that stops reading is dropped by the system (service/__main__.py), which
-ends the wait for it like any other end of a connection.
+The file is open, and kept from eviction, until the last byte is sent or the client is gone. A
+small answer is read at once. Of a large one a piece is read, in a thread, while the one before is
+on its way, and sent when that is, so about two are in memory whatever the size. A client that stops
+reading is dropped by the system (service/__main__.py), which ends the wait for it like any other
+end of a connection.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,29 +17,30 @@ from dataclasses import dataclass, field
 from anyio import CancelScope, CapacityLimiter, create_task_group
 from anyio.to_thread import run_sync
 from fastapi import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from cache.errors import NotFound
 from cache.pack import Pack, file_id
 from cache.store import Store
-from service.reading import Buffer
+from service.reading import Buffer, OpenFile
 from service.transfers import LARGE_BYTES, Transfers
 
 
 @dataclass(frozen=True)
 class Source:
-    """What to send: ``pieces`` makes it from an open handle of the pack's file.
+    """What to send: ``pieces`` makes it from the pack's open file.
 
     ``length`` is in bytes and None where only the end tells; ``weight`` says about how many bytes
-    have to be read.
+    have to be read. ``is_quick``: nothing is computed of what is read.
     """
 
     store: Store
     pack_id: str
     pack: Pack
-    pieces: Callable[[int], Iterator[Buffer]]
+    pieces: Callable[[OpenFile], Iterator[Buffer]]
     length: int | None
     weight: int
+    is_quick: bool
 
 
 @dataclass
@@ -46,28 +49,45 @@ class _Held:
 
     source: Source
     resources: ExitStack = field(default_factory=ExitStack)
+    handle: int = -1
     pieces: Iterator[Buffer] = field(init=False)
 
-    def open(self) -> Buffer | None:
-        """Open and lock the file; the first piece."""
+    def open(self, wait: bool = True) -> None:
+        """Open and lock the file. Raises NotFound, and without ``wait`` BlockingIOError."""
         source = self.source
         try:
-            handle = self.resources.enter_context(source.store.reading(source.pack_id))
+            self.handle = self.resources.enter_context(source.store.reading(source.pack_id, wait))
         except FileNotFoundError as error:
             raise _gone(source.pack_id) from error
-        if file_id(handle) != source.pack.file_id:
+        if file_id(self.handle) != source.pack.file_id:
             raise _gone(source.pack_id)
-        self.pieces = source.pieces(handle)
+
+    def begin(self) -> Buffer | None:
+        """Open the file; the first piece."""
+        self.open()
+        self.pieces = self.source.pieces(OpenFile(self.handle))
         return self.next()
 
     def next(self) -> Buffer | None:
         return next(self.pieces, None)
 
-    def read_all(self) -> Buffer:
-        """All pieces at once; the file is closed again."""
-        with self.resources:
-            first, rest = self.open(), list(self.pieces)
-            return b"".join((first or b"", *rest)) if rest else first or b""
+    def all(self, wait: bool = True) -> list[Buffer]:
+        """All pieces of the open file."""
+        return list(self.source.pieces(OpenFile(self.handle, wait)))
+
+    def body(self) -> Buffer:
+        """Open the file; all of it at once."""
+        self.open()
+        pieces = self.all()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def close(self) -> None:
+        """The last to close a file that was deleted waits until its room is free."""
+        if self.handle >= 0 and not os.fstat(self.handle).st_nlink:
+            with CancelScope(shield=True):
+                await run_sync(self.resources.close)
+        else:
+            self.resources.close()
 
 
 def _gone(pack_id: str) -> NotFound:
@@ -104,56 +124,74 @@ class PackResponse(Response):
         self.init_headers({**headers, **length})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = {
-            "type": "http.response.start",
-            "status": self.status_code,
-            "headers": self.raw_headers,
-        }
+        start = _start(self.status_code, self.raw_headers)
         if scope["method"] == "HEAD":
             await send(start)
-            await send({"type": "http.response.body", "body": b""})
+            await send(_body(b""))
             return
-        with self.transfers.place(large=True) as limiter:
-            await _send_pieces(_Held(self.source), limiter, start, receive, send)
+        large = self.source.weight > LARGE_BYTES
+        with self.transfers.place(large=large) as limiter:
+            held = _Held(self.source)
+            if large:
+                await _send_pieces(held, limiter, start, receive, send)
+            elif self.source.is_quick:
+                await _send_at_once(held, start, send)
+            else:
+                await _send_whole(held, start, send)
 
 
-async def ready(transfers: Transfers, make: Callable[[], Response], method: str) -> Response:
-    """A response, made in a thread; if it is small, its bytes are read there at once.
+def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": headers}
 
-    Raises:
-        Busy: as many answers are being made as may be.
-        Whatever making or reading raises.
+
+def _body(piece: Buffer, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": piece, "more_body": more}
+
+
+async def _send_at_once(held: _Held, start: Message, send: Send) -> None:
+    """Read here and now what is in memory: a thread would take longer to wake than to read it.
+
+    The client reads the headers meanwhile.
     """
-    with transfers.place(large=False):
-        return await run_sync(_ready, make, method)
+    try:
+        try:
+            held.open(wait=False)
+        except BlockingIOError:
+            await run_sync(held.open)
+        await send(start)
+        try:
+            pieces = held.all(wait=False)
+        except BlockingIOError:
+            pieces = await run_sync(held.all)
+        *pieces, last = pieces or [b""]
+        for piece in pieces:
+            await send(_body(piece, more=True))
+        await send(_body(last))
+    finally:
+        await held.close()
 
 
-def _ready(make: Callable[[], Response], method: str) -> Response:
-    response = make()
-    if (
-        method == "HEAD"
-        or not isinstance(response, PackResponse)
-        or response.source.weight > LARGE_BYTES
-    ):
-        return response
-    body = _Held(response.source).read_all()
-    small = Response(body, response.status_code)
-    small.raw_headers = [
-        *(pair for pair in response.raw_headers if pair[0] != b"content-length"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    return small
+async def _send_whole(held: _Held, start: Message, send: Send) -> None:
+    """Make all of it in a thread: only then is known how long it is."""
+    try:
+        body = await run_sync(held.body)
+    finally:
+        await held.close()
+    named = [pair for pair in start["headers"] if pair[0] != b"content-length"]
+    length = (b"content-length", str(len(body)).encode())
+    await send({**start, "headers": [*named, length]})
+    await send(_body(body))
 
 
 async def _send_pieces(
     held: _Held,
     limiter: CapacityLimiter | None,
-    start: dict[str, object],
+    start: Message,
     receive: Receive,
     send: Send,
 ) -> None:
     try:
-        piece = await run_sync(held.open, limiter=limiter)
+        piece = await run_sync(held.begin, limiter=limiter)
         left = held.source.length
         async with create_task_group() as group:
 
@@ -166,11 +204,10 @@ async def _send_pieces(
             group.start_soon(watch)
             await send(start)
             while piece is not None:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send(_body(piece, more=True))
                 left = None if left is None else left - len(piece)
                 piece = await run_sync(held.next, limiter=limiter) if left != 0 else None
-            await send({"type": "http.response.body", "body": b""})
+            await send(_body(b""))
             group.cancel_scope.cancel()
     finally:
-        with CancelScope(shield=True):  # closing a file that was deleted may take its time
-            await run_sync(held.resources.close)
+        await held.close()

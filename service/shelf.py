@@ -47,6 +47,15 @@ class PackShelf:
         self._lock = Lock()
         self._closing: Timer | None = None
 
+    def at_hand(self, pack_id: str) -> tuple[PackRow, Pack] | None:
+        """What :meth:`take` gives, if neither a file nor the database is to be asked for it."""
+        with self._lock:
+            known = self._open.get(pack_id)
+        if known is None or self._is_touch_due(pack_id) or not known.is_in_place():
+            return None
+        self._put(pack_id, known)
+        return known.row, known.pack
+
     def take(self, pack_id: str) -> tuple[PackRow, Pack]:
         """The catalogue's row and the open file.
 
@@ -59,6 +68,10 @@ class PackShelf:
         if known is None or not known.is_in_place():
             known = self._open_now(pack_id)
         self._touch(pack_id)
+        self._put(pack_id, known)
+        return known.row, known.pack
+
+    def _put(self, pack_id: str, known: _Open) -> None:
         with self._lock:
             known.taken = time.monotonic()
             self._open[pack_id] = known
@@ -66,7 +79,6 @@ class PackShelf:
             while len(self._open) > OPEN_PACKS:
                 self._open.popitem(last=False)
             self._close_later()
-        return known.row, known.pack
 
     def _open_now(self, pack_id: str) -> _Open:
         row = self._catalogue.find_sound_pack(pack_id)
@@ -92,8 +104,10 @@ class PackShelf:
             self._closing.daemon = True
             self._closing.start()
 
+    def _is_touch_due(self, pack_id: str) -> bool:
+        return time.monotonic() - self._touched.get(pack_id, -TOUCH_SECONDS) >= TOUCH_SECONDS
+
     def _touch(self, pack_id: str) -> None:
-        now = time.monotonic()
-        if now - self._touched.get(pack_id, -TOUCH_SECONDS) >= TOUCH_SECONDS:
-            self._touched[pack_id] = now
+        if self._is_touch_due(pack_id):
+            self._touched[pack_id] = time.monotonic()
             self._catalogue.touch_pack(pack_id)

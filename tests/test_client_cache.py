@@ -22,7 +22,7 @@ from cache.publish import delete_pack
 from cache.store import Store
 from featurepack import Client, ConnectionFailed, CorruptData, DiskFull, InvalidRequest
 from featurepack.cli.main import main
-from featurepack.local import journal
+from featurepack.local import fetch, journal
 from featurepack.local.folder import Folder
 from featurepack.local.settings import DEFAULT_BYTES, LocalSettings
 from featurepack.transport import Retry
@@ -52,6 +52,19 @@ def client_of(line: Line, **options: object) -> Client:
     return Client(line.url, retry=Retry(first_pause=0.01), **options)  # type: ignore[arg-type]
 
 
+def settle(client: Client) -> None:
+    """Wait until what was fetched has its final name."""
+    assert client._cache is not None
+    client._cache.settle()
+
+
+@pytest.fixture
+def slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection is fast enough to be alone."""
+    monkeypatch.setattr(fetch, "ALONE_SECONDS", 0.001)
+    monkeypatch.setattr(fetch, "FAST", 1 << 50)
+
+
 def stored(path: Path, name: str = "features") -> np.ndarray:
     with h5py.File(path) as file:
         found: np.ndarray = file[name][:]
@@ -70,9 +83,7 @@ def test_arrays_are_maps_of_what_was_fetched_once(line: Line, pack_path: Path) -
         assert isinstance(X, np.memmap)
         assert not X.flags.writeable
         assert not y.flags.writeable
-        ranges = line.ranges()
-        assert [first for first, _ in ranges] == [0, *(last + 1 for _, last in ranges[:-1])]
-        assert ranges[-1][1] == pack_path.stat().st_size - 1
+        assert line.ranges() == [(0, pack_path.stat().st_size - 1)]
         line.asked.clear()
         part = client.pack_features(PACK, "validation", start=3, stop=9, step=2)
         np.testing.assert_array_equal(part, stored(pack_path)[4803:4809:2])
@@ -90,6 +101,7 @@ def test_few_rows_come_over_the_wire_until_the_pack_is_here(
         client.rows(PACK, [1, 2, 3])
         assert not local_cache.exists()
         client.pack_features(PACK, stop=ROWS // 4)
+        settle(client)
         assert "pack.h5" in files_in(local_cache)
         assert not client.pack_features(PACK, stop=5).flags.writeable
 
@@ -235,11 +247,13 @@ def test_the_least_recently_used_goes_but_not_what_is_mapped(
     with client_of(line, cache_bytes=limit) as client:
         X = client.pack_features(PACK)
         client.pack_features(OTHER)
+        settle(client)
         assert len(list(local_cache.glob("*/pack.h5"))) == 2
         del X
         third = "eeeeeeeeeeee-ffffffffffff"
         keep_pack(store, third, ROWS, WIDTH)
         client.pack_features(third)
+        settle(client)
         assert [path.parent.name[:25] for path in local_cache.glob("*/pack.h5")] == [third]
         client.pack_features(OTHER, stop=5)
 
@@ -247,6 +261,7 @@ def test_the_least_recently_used_goes_but_not_what_is_mapped(
 def test_what_is_mapped_may_be_deleted(line: Line, pack_path: Path, local_cache: Path) -> None:
     with client_of(line) as client:
         X = client.pack_features(PACK)
+        settle(client)
         shutil.rmtree(local_cache)
         np.testing.assert_array_equal(X, stored(pack_path))
         np.testing.assert_array_equal(client.pack_features(PACK), X)
@@ -264,6 +279,8 @@ def test_clearing_leaves_what_is_in_use(line: Line, pack_path: Path, local_cache
     folder = Folder(local_cache, DEFAULT_BYTES)
     with client_of(line) as client:
         X = client.pack_features(PACK)
+        assert folder.clear() == 0
+        settle(client)
         assert folder.clear() == 0
         del X
         assert folder.clear() > pack_path.stat().st_size
@@ -303,6 +320,7 @@ def test_a_file_that_somebody_cut_is_fetched_anew(
 ) -> None:
     with client_of(line) as client:
         client.pack_features(PACK)
+        settle(client)
         (file,) = local_cache.glob("*/pack.h5")
         os.truncate(file, 1000)
         np.testing.assert_array_equal(client.pack_features(PACK), stored(pack_path))
@@ -351,7 +369,55 @@ def test_a_pack_that_is_here_is_pulled_without_a_transfer(
         np.testing.assert_array_equal(arrays["features"], stored(pack_path))
 
 
-def test_one_connection_of_several_may_be_refused(line: Line, pack_path: Path) -> None:
+def test_what_could_not_be_kept_is_taken_up_by_the_next(
+    line: Line, pack_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with client_of(line) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("featurepack.local.cache.put_in_place", full)
+            X = client.pack_features(PACK)
+            settle(client)
+        np.testing.assert_array_equal(X, stored(pack_path))
+        assert "could not be kept" in caplog.text
+        line.asked.clear()
+        np.testing.assert_array_equal(client.pack_features(PACK), X)
+        settle(client)
+        assert line.ranges() == []
+        line.asked.clear()
+        assert isinstance(client.pack_features(PACK), np.memmap)
+        assert [path for path, _ in line.asked] == [f"/v1/packs/{PACK}"]
+
+
+def test_a_process_that_ends_keeps_what_it_fetched(
+    line: Line, pack_path: Path, local_cache: Path
+) -> None:
+    code = f"from featurepack import Client; Client({line.url!r}).pack_features({PACK!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+    assert files_in(local_cache) == ["layout.json", "lock", "pack.h5"]
+
+
+def test_a_slow_line_has_several_connections(line: Line, pack_path: Path, slow_line: None) -> None:
+    line.hold = 1 << 20
+    with client_of(line) as client:
+        got: list[np.ndarray] = []
+        thread = threading.Thread(target=lambda: got.append(client.pack_features(PACK)))
+        thread.start()
+        wait_until(lambda: len(line.ranges()) == 2)
+        line.release.set()
+        thread.join()
+    np.testing.assert_array_equal(got[0], stored(pack_path))
+    assert line.ranges() == [
+        (0, pack_path.stat().st_size - 1),
+        (16 << 20, pack_path.stat().st_size - 1),
+    ]
+
+
+def test_one_connection_of_several_may_be_refused(
+    line: Line, pack_path: Path, slow_line: None
+) -> None:
     line.refused = 5  # the first try of one connection and its four repetitions
     with client_of(line) as client:
         np.testing.assert_array_equal(client.pack_features(PACK), stored(pack_path))

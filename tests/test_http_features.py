@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -19,6 +23,7 @@ import zstandard
 
 from cache.catalogue import Catalogue
 from cache.database import Database
+from cache.errors import CorruptData
 from cache.store import Store
 from service import encode, reading
 from tests.keeping import keep_real_pack
@@ -436,7 +441,7 @@ def test_mistakes_in_lists_are_problems(
 
 
 def test_json_has_an_end(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.routes.features.MAX_JSON_VALUES", 100)
+    monkeypatch.setattr("service.slices.MAX_JSON_VALUES", 100)
     problem = kept.served.get(f"{kept.base}/features?format=json", 413)
     assert "18000 values" in problem["detail"]
     assert kept.get("features?format=json&stop=1").json()["rows"] == [0]
@@ -458,3 +463,47 @@ def test_npy_headers_are_those_of_numpy() -> None:
     whole = io.BytesIO()
     np.save(whole, array)
     assert encode.npy_header(array.shape, array.dtype) + array.tobytes() == whole.getvalue()
+
+
+# reading
+
+
+def test_what_is_in_memory_is_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(200)))
+    with path.open("rb") as file:
+        now = reading.OpenFile(file.fileno(), wait=False)
+        if reading.NOWAIT is not None:
+            assert bytes(now.read(7, 3)) == bytes(range(3, 10))
+        with pytest.raises(BlockingIOError):
+            now.read(7, 197)
+        with pytest.raises(CorruptData, match="ends before byte 200"):
+            reading.OpenFile(file.fileno()).read(7, 197)
+
+
+@pytest.mark.parametrize("why", ["not in memory", "no such call", "unknown to the file system"])
+def test_what_is_not_in_memory_is_read_by_a_thread(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    body = {"rows": [5, 1, 1, 200]}
+    expected = kept.post(body)
+    threads: list[int] = []
+
+    def preadv(handle: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        if flags and why == "not in memory":
+            raise BlockingIOError
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, "")
+        threads.append(threading.get_ident())
+        return real(handle, buffers, offset)
+
+    real = os.preadv
+    monkeypatch.setattr("service.reading.os.preadv", preadv)
+    if why == "no such call":
+        monkeypatch.setattr(reading, "NOWAIT", None)
+    monkeypatch.setattr(reading, "SMALL_ROW_BYTES", 0)
+    assert kept.served.http.portal is not None
+    loop = kept.served.http.portal.call(threading.get_ident)
+    np.testing.assert_array_equal(kept.post(body), expected)
+    assert threads
+    assert loop not in threads

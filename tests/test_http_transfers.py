@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,7 @@ from cache.eviction import evict
 from cache.locks import unused
 from cache.store import Store
 from tests.keeping import keep_real_pack
-from tests.processes import free_port, insist, process, wait_until
+from tests.processes import ROOT, free_port, insist, process, wait_until
 from tests.test_eviction import make_idle
 
 MIB = 1 << 20
@@ -264,3 +266,26 @@ def test_sixteen_clients_at_once(big: Big) -> None:
         assert not errors, errors[:3]
         assert min(counts) > 0
         assert served.resident - before < 120 * MIB
+
+
+HEAPS = """
+import ctypes, threading
+from service.allocator import one_heap
+one_heap()
+libc, start = ctypes.CDLL(None), threading.Barrier(8)
+libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
+def work():
+    start.wait()
+    libc.malloc(100_000)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.malloc_info(0, ctypes.c_void_p(out := libc.fdopen(1, b"w")))
+libc.fflush(ctypes.c_void_p(out))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has heaps for each thread")
+def test_all_threads_share_one_heap() -> None:
+    told = subprocess.run([sys.executable, "-c", HEAPS], capture_output=True, text=True, cwd=ROOT)
+    assert told.stdout.count("<heap nr=") == 1, told.stderr

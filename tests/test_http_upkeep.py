@@ -179,7 +179,8 @@ def test_rows_of_an_imported_pack_cannot_be_extracted(served: Serving) -> None:
 def response(served: Serving, pack: dict[str, Any]) -> Response:
     """What answers a request for the file."""
     request = Request({"type": "http", "method": "GET", "headers": []})
-    return _file(pack["pack_id"], request, served.http.app.state.featurepack)
+    kept = served.http.app.state.featurepack
+    return _file(request, kept, *kept.shelf.take(pack["pack_id"]))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
@@ -13,6 +14,8 @@ from bench.serving.running import Server
 
 ANSWER_SECONDS = 60.0
 
+Pieces = Callable[[httpx.Response], Iterable[bytes | memoryview]]
+
 
 class Refused(RuntimeError):
     """A server answered no success, or something else than the rows that were asked for."""
@@ -22,14 +25,16 @@ def connect(server: Server) -> httpx.Client:
     return httpx.Client(base_url=server.url, trust_env=False, timeout=ANSWER_SECONDS)
 
 
-def read(http: httpx.Client, ask: Ask, size: int) -> npt.NDArray[np.uint8]:
+def read(
+    http: httpx.Client, ask: Ask, size: int, pieces: Pieces = httpx.Response.iter_raw
+) -> npt.NDArray[np.uint8]:
     """The answer's bytes, of which there must be ``size``. Raises Refused."""
     found = np.empty(size, np.uint8)
     into, at = found.data, 0
     with http.stream(ask.method, ask.path, headers=ask.sent_headers, content=ask.body) as response:
         if response.status_code != 200:
             raise Refused(f"{ask.path} was answered {response.status_code}: {response.read()!r}")
-        for piece in response.iter_raw():
+        for piece in pieces(response):
             end = at + len(piece)
             if end <= size:
                 into[at:end] = piece

@@ -15,7 +15,9 @@ MEANING = {
     "serves a file of exactly these bytes, both read by the same httpx loop; at most 1 is as fast",
     "scattered_vs_nginx": "the same of scattered rows, asked for by POST /rows",
     "whole": "from asking to the sum of all 8-byte words of the array, so every byte was read; "
-    "making the array, and of client the submission, the labels and its own file, count; "
+    "making the array, and of client the submission, the labels, its own file and the check of "
+    "its hash, count (not the disk, for which it does not wait); nginx_by_our_loop is nginx read "
+    "past httpx as our client reads, without a file and without a hash; "
     "mb_per_second is features' bytes (10^6) over these seconds; files are the whole HDF5 file",
     "slice, scattered": "from asking to the last byte in an array; a kept connection, one client; "
     "formats are received and not decoded (they were before, to compare the rows)",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +25,25 @@ from featurepack.local.settings import LocalSettings
 from featurepack.local.sound import fetch_sound
 from featurepack.transport import Transport, segment
 
+log = logging.getLogger("featurepack")
+
 
 class LocalCache:
-    """The packs in one folder. May be used by several threads, and beside other processes."""
+    """The packs in one folder. May be used by several threads, and beside other processes.
+
+    Whoever fetches a pack gets it when it is there and checked. Bringing it to the disk, and then
+    giving it its final name, is done behind: until then it is here for this process alone.
+    """
 
     def __init__(self, settings: LocalSettings) -> None:
         self.folder = Folder(settings.folder, settings.limit_bytes)
+        self._fresh: dict[Entry, Mapped] = {}
+        self._keeping: list[threading.Thread] = []
+
+    def settle(self) -> None:
+        """Wait until everything that was fetched has its final name."""
+        for thread in list(self._keeping):
+            thread.join()
 
     def fits(self, pack: Pack) -> bool:
         """Whether a pack is not larger than all that may be here."""
@@ -41,7 +58,12 @@ class LocalCache:
                 return None  # somebody touched it: it is fetched anew
             return Mapped.open(entry.file, layout)
         except (FileNotFoundError, CorruptData, json.JSONDecodeError):
-            return None
+            return self._fresh.get(entry)
+
+    def settled(self, pack: Pack) -> Mapped | None:
+        """A pack that is here, complete, for other processes too."""
+        self.settle()
+        return self.find(pack)
 
     def get(self, transport: Transport, pack: Pack, on_bytes: OnBytes | None = None) -> Mapped:
         """A pack that is here, or is fetched now.
@@ -57,18 +79,21 @@ class LocalCache:
         if found is not None:
             return found
         entry = self.folder.entry(pack)
-        with alone(entry.lock):
+        with ExitStack() as held:
+            held.enter_context(alone(entry.lock))
             found = self.find(pack)
             if found is None:
-                self._fetch(transport, pack, entry, on_bytes)
-                found = self.find(pack)
-        assert found is not None
+                described = self._fetch(transport, pack, entry, on_bytes)
+                found = replace(Mapped.open(entry.part, Layout.of(described)), path=entry.file)
+                self._fresh[entry] = found
+                self._keep_behind(entry, described, held.pop_all())
         return found
 
     def _fetch(
         self, transport: Transport, pack: Pack, entry: Entry, on_bytes: OnBytes | None
-    ) -> None:
-        described = transport.json("GET", f"{_path(pack)}/layout", again=True)
+    ) -> dict[str, Any]:
+        """Bring the file; its layout as the service described it."""
+        described: dict[str, Any] = transport.json("GET", f"{_path(pack)}/layout", again=True)
         layout = Layout.of(described)
         if (layout.etag, layout.bytes) != (pack.etag, pack.bytes):
             raise Replaced(
@@ -81,9 +106,29 @@ class LocalCache:
         with told_if_full(entry.file):
             journal = Journal(entry.journal, entry.part, layout.bytes)
             fetch_sound(transport, remote, lambda: layout, entry.part, journal, on_bytes)
-            _write(entry.layout, json.dumps(described).encode())
-            put_in_place(entry.part, entry.file)
-        journal.remove()
+            journal.write()
+        return described
+
+    def _keep_behind(self, entry: Entry, described: dict[str, Any], held: ExitStack) -> None:
+        """Keep the file in a thread that outlives all but the end of the process by force.
+
+        Nothing is lost then but the time: what was written is taken up by the next who asks.
+        """
+
+        def keep() -> None:
+            with held:
+                try:
+                    _write(entry.layout, json.dumps(described).encode())
+                    put_in_place(entry.part, entry.file)
+                    entry.journal.unlink(missing_ok=True)
+                except OSError as error:  # whoever asked has it; the next one asks again
+                    log.warning("%s could not be kept in the cache: %s", entry.name, error)
+                finally:
+                    del self._fresh[entry]
+
+        self._keeping = [thread for thread in self._keeping if thread.is_alive()]
+        self._keeping.append(threading.Thread(target=keep, name=f"keep {entry.name}"))
+        self._keeping[-1].start()
 
     def index(self, pack: Pack, ask: Callable[[], bytes]) -> dict[str, Any]:
         """What the rows of a pack that is here are; ``ask`` brings it the first time."""

@@ -62,7 +62,7 @@ def told_if_full(path: Path) -> Iterator[None]:
         ) from error
 
 
-def put(handle: int, data: bytes, offset: int) -> None:
+def put(handle: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of ``data`` at an offset."""
     written = os.pwrite(handle, data, offset)
     while written < len(data):

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,15 @@ import xxhash
 from featurepack.errors import CorruptData, FeaturepackError
 from featurepack.local.disk import allocated, put
 from featurepack.local.journal import PIECE_BYTES, Journal
+from featurepack.local.runs import Run, Runs
 from featurepack.transport import Transport, may_pass
+from featurepack.wire import Piece, body
 
 CONNECTIONS = 4
+ALONE_SECONDS = 0.25
+FAST = 256 << 20
+"""A connection with so many bytes a second (2 Gbit) is not the one that limits: others beside it
+would only share the processor with it. Whether it is so fast is seen after a moment alone."""
 
 OnBytes = Callable[[int, int], None]
 """Told how many bytes are there, and how many there will be."""
@@ -39,15 +44,6 @@ class Remote:
 
 class Replaced(CorruptData):
     """The service now has another file there; ``value`` is its ETag."""
-
-
-@dataclass
-class _Run:
-    """Bytes that one connection brings; those before ``at`` are there."""
-
-    start: int
-    stop: int
-    at: int
 
 
 def fetch(
@@ -83,34 +79,32 @@ class _Fetch:
         self._handle = handle
         self._journal = journal
         self._on_bytes = on_bytes
-        self._runs = deque(_Run(start, stop, start) for start, stop in journal.missing())
+        self._runs = Runs(journal.missing(), PIECE_BYTES)
         self._there = journal.bytes_done
-        self._whole: _Run | None = None
-        self._lock = threading.Condition()
-        self._ended = threading.Event()
-        self._connections = min(CONNECTIONS, len(self._runs))
-        self._busy = 0
+        self._lock = threading.Lock()
+        self._connections = 0
 
     def run(self) -> str:
-        connections = self._connections
-        with ThreadPoolExecutor(connections + 1, "featurepack") as pool:
+        with ThreadPoolExecutor(CONNECTIONS + 1, "featurepack") as pool:
             hashing = pool.submit(self._hash)
             try:
-                if connections <= 1:  # a client of one thread is asked by this one
+                if len(self._runs) <= 1:  # a client of one thread is asked by this one
                     self._work()
                 else:
-                    self._all([pool.submit(self._work) for _ in range(connections)])
+                    self._together(pool)
             except BaseException:
-                with self._lock:
-                    self._ended.set()
-                    self._lock.notify_all()
+                self._runs.end()
                 self._journal.write()
                 raise
             return hashing.result()
 
-    def _all(self, working: list[Future[None]]) -> None:
-        """Wait for all; the first failure ends the others."""
-        left = set(working)
+    def _together(self, pool: ThreadPoolExecutor) -> None:
+        """One connection, and others beside it if it is slow; the first failure ends all."""
+        before = self._there
+        left = {pool.submit(self._work)}
+        done, _ = wait(left, ALONE_SECONDS)
+        if not done and self._there - before < FAST * ALONE_SECONDS:
+            left |= {pool.submit(self._work) for _ in range(CONNECTIONS - 1)}
         while left:
             done, left = wait(left, return_when="FIRST_EXCEPTION")
             for one in done:
@@ -121,7 +115,9 @@ class _Fetch:
 
         One of several connections may be refused for good: then it leaves its run to the others.
         """
-        while (run := self._next()) is not None:
+        with self._lock:
+            self._connections += 1
+        while (run := self._runs.take()) is not None:
             try:
                 self._bring(run)
             except FeaturepackError as failure:
@@ -129,47 +125,34 @@ class _Fetch:
                     self._connections -= 1
                     if not (self._connections and may_pass(failure)):
                         raise
-                    self._runs.appendleft(run)
-                    return
+                return
             finally:
-                with self._lock:
-                    self._busy -= 1
-                    self._lock.notify_all()
+                self._runs.leave(run)
 
-    def _next(self) -> _Run | None:
-        """A run, as soon as there is one; None when there will be none."""
-        with self._lock:
-            while not self._runs and self._busy and not self._ended.is_set():
-                self._lock.wait()
-            if not self._runs or self._ended.is_set():
-                return None
-            self._busy += 1
-            return self._runs.popleft()
-
-    def _bring(self, run: _Run) -> None:
+    def _bring(self, run: Run) -> None:
         self._transport.persist(
             lambda: self._take(run),
             done=lambda: run.at,
-            complete=lambda: run.at >= run.stop or self._ended.is_set(),
+            complete=lambda: run.at >= run.stop or self._runs.ended.is_set(),
         )
 
-    def _take(self, run: _Run) -> None:
-        """One request for what is missing of a run."""
+    def _take(self, run: Run) -> None:
+        """One request for what is missing of a run, and for what it may grow by."""
         asked = {
-            "Range": f"bytes={run.at}-{run.stop - 1}",
+            "Range": f"bytes={run.at}-{self._runs.reach(run) - 1}",
             "If-Range": f'"{self._remote.etag}"',
         }
         with self._transport.stream("GET", self._remote.path, headers=asked) as response:
             self._check(response, run)
-            if response.status_code != 206 and not self._takes_whole(run):
+            ranged = response.status_code == 206
+            if not ranged and not self._runs.be_whole(run, self._remote.bytes):
                 run.at = run.stop  # another connection gets all of it
                 return
-            for piece in response.iter_raw():
-                if self._ended.is_set():
+            for piece in body(response):
+                if self._runs.ended.is_set() or not self._place(piece, run):
                     return
-                self._place(piece, run)
 
-    def _check(self, response: httpx.Response, run: _Run) -> None:
+    def _check(self, response: httpx.Response, run: Run) -> None:
         etag = f'"{self._remote.etag}"'
         if response.headers.get("ETag", etag) != etag:
             raise self._replaced(response.headers["ETag"])
@@ -177,26 +160,21 @@ class _Fetch:
         if response.status_code == 206 and not span.startswith(f"bytes {run.at}-"):
             raise self._replaced(span)
 
-    def _takes_whole(self, run: _Run) -> bool:
-        """An answer without ranges is the file from its first byte: one connection is enough."""
+    def _place(self, piece: Piece, run: Run) -> bool:
+        """Put bytes in their place; False if the rest of the answer is another connection's."""
+        stop = run.at + len(piece)
+        while stop > run.stop and self._runs.grow(run):
+            pass
+        mine = memoryview(piece)[: run.stop - run.at]
+        put(self._handle, mine, run.at)
+        begun = max(run.start, run.at - run.at % PIECE_BYTES)
+        run.at += len(mine)
+        self._journal.add(begun, run.at)
         with self._lock:
-            if self._whole is not None and self._whole is not run:
-                return False
-            self._whole = run
-            self._runs.clear()
-            run.start, run.at, run.stop = 0, 0, self._remote.bytes
-            return True
-
-    def _place(self, piece: bytes, run: _Run) -> None:
-        if run.at + len(piece) > run.stop:
-            raise self._replaced(run.at + len(piece))
-        put(self._handle, piece, run.at)
-        run.at += len(piece)
-        self._journal.add(run.start, run.at)
-        if self._on_bytes is not None:
-            with self._lock:
-                self._there = min(self._remote.bytes, self._there + len(piece))
+            self._there = min(self._remote.bytes, self._there + len(mine))
+            if self._on_bytes is not None:
                 self._on_bytes(self._there, self._remote.bytes)
+        return stop < run.stop or self._runs.grow(run)
 
     def _replaced(self, value: object) -> Replaced:
         return Replaced(
@@ -209,7 +187,7 @@ class _Fetch:
         """The hash of the whole file, if it gets here."""
         state = xxhash.xxh3_128()
         buffer = memoryview(bytearray(PIECE_BYTES))
-        for start, stop in self._journal.follow(self._ended):
+        for start, stop in self._journal.follow(self._runs.ended):
             os.preadv(self._handle, [buffer[: stop - start]], start)
             state.update(buffer[: stop - start])
         return state.hexdigest()

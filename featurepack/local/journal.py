@@ -1,12 +1,13 @@
-"""Which pieces of an unfinished download are on the disk, so that a killed one goes on.
+"""Which pieces of an unfinished download were written, so that a killed one goes on.
 
 A file of lines, one number of a piece each, after a first line with the length of the file and of
-a piece. A line is written after its piece is on the disk; one without its end does not count.
+a piece. A line is written after its piece; one without its end does not count. Nothing waits for
+the disk: should a machine fail in the middle of a download, a piece may be told and not be there,
+which the file's hash shows in the end; what is wrong is then fetched again.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -20,8 +21,8 @@ RUN_BYTES = 16 << 20
 
 POLL_SECONDS = 0.1
 
-SYNC_SECONDS = 0.5
-"""Pieces are brought to the disk, and told, at most so often: so much time can be lost."""
+TELL_SECONDS = 0.5
+"""Pieces are told at most so often: so much time can be lost."""
 
 
 class Journal:
@@ -34,7 +35,7 @@ class Journal:
         self._head = f"{length} {PIECE_BYTES}"
         self._changed = threading.Condition()
         self._untold: list[int] = []
-        self._told = time.monotonic()
+        self._told_at = time.monotonic()
         self._done = self._read()
 
     @property
@@ -75,17 +76,12 @@ class Journal:
             self._changed.notify_all()
 
     def write(self) -> None:
-        """Bring what was written to the disk, then say so."""
+        """Tell what was written since."""
         with self._changed:
-            self._told = time.monotonic()
+            self._told_at = time.monotonic()
             told, self._untold = self._untold, []
         if not told:
             return
-        handle = os.open(self._part, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
         new = not self._path.exists()
         with self._path.open("a") as file:
             file.write("".join(f"{line}\n" for line in ([self._head] if new else []) + told))
@@ -107,7 +103,7 @@ class Journal:
             there = piece in self._done or self._changed.wait_for(
                 lambda: piece in self._done, POLL_SECONDS
             )
-        if time.monotonic() - self._told > SYNC_SECONDS:
+        if time.monotonic() - self._told_at > TELL_SECONDS:
             self.write()
         return there
 

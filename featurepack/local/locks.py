@@ -35,6 +35,7 @@ def alone(path: Path) -> Iterator[None]:
                 yield
                 return
         finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # closing would not do for a process forked since
             os.close(handle)
 
 

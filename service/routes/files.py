@@ -11,16 +11,19 @@ from pydantic import BaseModel
 
 from cache.errors import OutOfRange
 from cache.identity import SHARD_HASH_ALGORITHM
+from cache.pack import Pack
 from cache.places import Place
 from cache.rows import PackRow
 from service import problems
+from service.direct import DirectRoute, answer
 from service.parameters import documented
 from service.ranges import is_known, range_holds, wanted_span
 from service.reading import span
-from service.sending import PackResponse, Source, ready
+from service.sending import PackResponse, Source
 from service.state import Kept, State, state_of
 
 router = APIRouter(prefix="/v1/packs/{pack_id}", tags=["packs"])
+direct = APIRouter(route_class=DirectRoute)
 
 MEDIA_TYPE = "application/x-hdf5"
 
@@ -74,16 +77,15 @@ def get_layout(pack_id: str, kept: Kept) -> LayoutAnswer:
     )
 
 
-@router.head("/file", include_in_schema=False)
-@router.get("/file", response_class=Response, responses=_FILE, openapi_extra=documented())
+@direct.head("/file", include_in_schema=False)
+@direct.get("/file", response_class=Response, responses=_FILE, openapi_extra=documented())
 async def get_file(request: Request) -> Response:
     """The HDF5 file. ``Range`` (one range), ``If-Range`` and ``If-None-Match`` work."""
     pack_id, kept = request.path_params["pack_id"], state_of(request)
-    return await ready(kept.transfers, partial(_file, pack_id, request, kept), request.method)
+    return await answer(kept, pack_id, partial(_file, request, kept), is_quick=True)
 
 
-def _file(pack_id: str, request: Request, kept: State) -> Response:
-    row, pack = kept.shelf.take(pack_id)
+def _file(request: Request, kept: State, row: PackRow, pack: Pack) -> Response:
     etag, asked = f'"{row.etag}"', request.headers
     headers = {"ETag": etag, "Accept-Ranges": "bytes"}
     if is_known(",".join(asked.getlist("if-none-match")), etag):
@@ -102,7 +104,7 @@ def _file(pack_id: str, request: Request, kept: State) -> Response:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{row.bytes}"
     pieces = partial(span, start=start, stop=stop)
     return PackResponse(
-        Source(kept.store, pack_id, pack, pieces, stop - start, stop - start),
+        Source(kept.store, row.pack_id, pack, pieces, stop - start, stop - start, is_quick=True),
         kept.transfers,
         media_type=MEDIA_TYPE,
         headers=headers,
@@ -117,3 +119,6 @@ def _disposition(row: PackRow) -> str:
         return f'attachment; filename="{name}"'
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+
+
+router.include_router(direct)
