@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from worker.heads.matrix import Matrix, Standard
 from worker.heads.method import Run
 from worker.heads.methods import METHODS
 from worker.heads.rows import usable_rows
+from worker.heads.threads import threads_for
 from worker.heads.training import splits_of, train_and_score
 
 RUN = Run(torch.device("cpu"), lambda _: None)
@@ -307,3 +309,18 @@ def test_a_thousand_rows_take_less_than_a_second(tmp_path: Path) -> None:
     began = time.thread_time()
     scored(pack, "linear")
     assert time.thread_time() - began < 1.0
+
+
+def test_a_small_head_is_trained_on_one_core_and_nothing_else() -> None:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with threads_for(1000):
+            with ThreadPoolExecutor(1) as other:
+                assert other.submit(torch.get_num_threads).result() == 3
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+        with threads_for(10**9):
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(usual)

@@ -15,6 +15,7 @@ from worker.heads.methods import METHODS
 from worker.heads.metrics import evaluation, loss_of, predict, wilson
 from worker.heads.noise import label_suspects
 from worker.heads.rows import Rows, check_classes, usable_rows
+from worker.heads.threads import threads_for
 from worker.heads.trust import trust
 
 
@@ -44,6 +45,13 @@ def train_and_score(
         InvalidRequest: a feature is NaN or infinite.
         TooLarge: the method cannot take so many rows.
     """
+    with threads_for(len(train) * train.width * len(train.classes)):
+        return _trained_and_scored(method, params, train, validation, run)
+
+
+def _trained_and_scored(
+    method: str, params: Mapping[str, Any], train: Rows, validation: Rows | None, run: Run
+) -> tuple[Head, dict[str, Any]]:
     chosen = METHODS[method]
     began = time.perf_counter()
     trained = chosen.train(train, chosen.of(params), run)
