@@ -191,6 +191,7 @@ class JobAnswer(BaseModel):
     next_try: datetime | None = Field(description="when it goes on after a passing fault")
     worker: str | None
     cancelling: bool
+    waits_for: str | None = Field(description="the key of the job that must succeed before")
     progress: dict[str, Any]
     result: dict[str, Any] | None
     error: dict[str, Any] | None
@@ -200,7 +201,7 @@ class JobAnswer(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> JobAnswer:
-        names = ("id", "kind", "state", "priority", "attempt", "worker", "cancelling")
+        names = ("id", "kind", "state", "priority", "attempt", "worker", "cancelling", "waits_for")
         return cls(
             pack_id=job.spec.get("pack_id"),
             submitters=list(job.submitters),
@@ -245,7 +246,14 @@ class EstimateAnswer(BaseModel):
 class HeadAnswer(BaseModel):
     """A trained head with its scores. Lists leave out the ``DETAILS`` of the metrics."""
 
-    DETAILS: ClassVar = ("curves", "sweep", "evaluation", "trust", "label_noise")
+    DETAILS: ClassVar = (
+        "curves",
+        "sweep",
+        "evaluation",
+        "trust",
+        "label_noise",
+        "validation_right",
+    )
 
     object: Literal["head"] = "head"
     head_id: str

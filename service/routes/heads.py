@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Response, UploadFile
 from fastapi.responses import FileResponse
 
 from cache.errors import InvalidRequest, NotFound
-from cache.identity import blake2b_hex, canonical_json
+from cache.head_ids import head_id_of, head_job_key
 from cache.jobs import Job, NewJob
 from cache.rows import HeadRow
 from service.answers import HeadAnswer, JobAnswer, Listing, listing
@@ -63,12 +63,10 @@ def _submit(kept: State, request: HeadRequest) -> HeadRow | Job:
                 remedy=f"use one of: {', '.join(row.splits)}; validation may be null, and "
                 "view.validation splits one off when the pack is submitted",
             )
-    spec = request.model_dump(exclude_none=True) | {
-        "validation": request.validation,
-        "etag": row.etag,
-    }
-    head_id = blake2b_hex(canonical_json(spec))[:24]
-    new = NewJob("head", f"head:{head_id}", spec | {"head_id": head_id})
+    spec = request.model_dump(exclude_none=True) | {"validation": request.validation}
+    head_id = head_id_of(spec, row.etag)
+    named = spec | {"etag": row.etag, "head_id": head_id}
+    new = NewJob("head", head_job_key(spec), named)
     return kept.jobs.submit(new, partial(_trained, kept, head_id))
 
 
