@@ -18,14 +18,10 @@ from cache.tables import heads, jobs, packs, studies
 
 AT_ONCE: Final = 500
 """Values in one statement: a database takes only so many."""
-METRICS: Final = (
-    "train_rows",
-    "validation_rows",
-    "validation_accuracy",
-    "validation_interval",
-    "validation_right",
-    "seconds",
-)
+_NUMBERS: Final = ("validation_accuracy", "seconds")
+_COUNTS: Final = ("train_rows", "validation_rows")
+_OBJECTS: Final = ("validation_interval", "validation_right")
+METRICS: Final = (*_NUMBERS, *_COUNTS, *_OBJECTS)
 """Of a head; the rest is long, and not compared."""
 
 
@@ -95,7 +91,14 @@ class Studies(Queries):
     ) -> dict[str, list[HeadRow]]:
         """The heads of packs, newest first, with those of their metrics that are compared."""
         plain = [heads.c[name] for name in ("head_id", "pack_id", "method", "params", "created")]
-        query = sa.select(*plain, *(heads.c.metrics[name].label(name) for name in METRICS))
+        metrics_of = heads.c.metrics
+        query = sa.select(
+            *plain,
+            # As numbers: SQLite would give one as JSON with 15 digits.
+            *(metrics_of[name].as_float().label(name) for name in _NUMBERS),
+            *(metrics_of[name].as_integer().label(name) for name in _COUNTS),
+            *(metrics_of[name].label(name) for name in _OBJECTS),
+        )
         query = query.order_by(heads.c.created.desc(), heads.c.head_id)
         found: dict[str, list[HeadRow]] = {}
         for some in _pieces(pack_ids):

@@ -18,6 +18,7 @@ from service.routes import (
     jobs,
     networks,
     packs,
+    studies,
     weights,
 )
 from service.settings import ServiceSettings
@@ -62,6 +63,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         datasets,
         weights,
         heads,
+        studies,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)
