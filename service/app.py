@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service import problems
 from service.routes import (
+    advice,
     datasets,
     features,
     files,
@@ -64,6 +65,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         weights,
         heads,
         studies,
+        advice,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)
