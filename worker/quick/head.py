@@ -37,7 +37,7 @@ def train_head(context: Context, job: Job, lease: Lease) -> None:
         train, validation = splits_of(pack, spec["train"], spec["validation"], spec.get("subset"))
         run = Run(context.devices[0], tell, validation)
         head, metrics = train_and_score(spec["method"], spec["params"], train, validation, run)
-    # A job that was to wait for its pack has no name for the head, if the pack was there already.
+    # Without a name where the pack was published just before the job was to wait for it.
     head_id = spec.get("head_id") or head_id_of(spec, row.etag)
     with replacing(context.store.head(head_id)) as beside:
         save(beside, head)
