@@ -91,9 +91,9 @@ class TableAnswer(BaseModel):
 class RankAnswer(BaseModel):
     """A place in the ranking.
 
-    ``tie``: its 95 % interval overlaps with that of the best, so the two must not be told apart by
-    their accuracies. ``p_value`` is McNemar's, against the best, on the same images; it is sharper
-    than the intervals, and not corrected for there being several comparisons.
+    ``tie``: its 95 % interval overlaps with that of the best. ``p_value`` is McNemar's, against the
+    best, on the same images; it is sharper than the intervals, and not corrected for there being
+    several comparisons.
     """
 
     rank: int

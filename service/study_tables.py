@@ -91,9 +91,9 @@ def _markdown(study: StudyAnswer) -> Iterator[str]:
 
 
 RANKING_NOTE = (
-    "`=` marks ties: their intervals overlap with that of the best, so their accuracies do not say "
-    "which is better. p is McNemar's, against the best, on the same images; several comparisons "
-    "make a small one likelier than it says."
+    "`=` marks ties: their intervals overlap with that of the best. p is McNemar's, against the "
+    "best, on the same images; it is sharper, but several comparisons make a small one likelier "
+    "than it says."
 )
 
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from starlette.testclient import TestClient
 
+from cache.database import Database
+from cache.errors import InvalidRequest
 from cache.store import Store
+from cache.tables import packs
+from service.app import create_app
+from service.settings import ServiceSettings
 from tests.serving import Serving, serving, worker_running
+from tests.working import working
+from worker import forward_pass
+from worker.context import Context
+from worker.loop import step
+from worker.tasks import EXTRACTION, QUICK
 
 WAIT = {"Prefer": "wait=60"}
 NETWORK = {
@@ -158,9 +171,6 @@ def test_a_mistake_is_told_before_anything_is_queued(
 def test_a_failed_pack_fails_its_cells_and_the_study_is_tried_again(
     digits: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cache.errors import InvalidRequest
-    from worker import forward_pass
-
     def refuse(*_: object) -> None:
         raise InvalidRequest("the weights do not fit", value="w", remedy="give others")
 
@@ -203,10 +213,6 @@ def test_cancelling_ends_what_nobody_else_wants(digits: Serving) -> None:
 
 def test_a_restart_between_pack_and_head_loses_nothing(store: Store) -> None:
     """A worker that only extracts ends; the service is closed; new ones find the heads released."""
-    from tests.working import working
-    from worker.loop import step
-    from worker.tasks import EXTRACTION, QUICK
-
     with serving(store) as service, working(store) as worker:
         source = {"kind": "builtin", "name": "digits"}
         service.post(
@@ -230,11 +236,6 @@ def test_a_restart_between_pack_and_head_loses_nothing(store: Store) -> None:
 def test_heads_whose_pack_was_evicted_still_count(digits: Serving) -> None:
     with worker_running(digits.store):
         study = digits.post("/v1/studies", STUDY, headers=WAIT)
-    import sqlalchemy as sa
-
-    from cache.database import Database
-    from cache.tables import packs
-
     database = Database(f"sqlite:///{digits.store.root / 'featurepack.db'}")
     with database.write() as connection:
         connection.execute(sa.delete(packs))
@@ -243,3 +244,65 @@ def test_heads_whose_pack_was_evicted_still_count(digits: Serving) -> None:
     assert states(again) == ["succeeded"] * 4
     assert [c["pack_bytes"] for c in again["cells"]] == [None] * 4
     assert [c["accuracy"] for c in again["cells"]] == [c["accuracy"] for c in study["cells"]]
+
+
+@pytest.fixture
+def anywhere(database: Database, store: Store) -> Iterator[tuple[Serving, Context]]:
+    """A service and a worker that steps by hand, on each database, with digits."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    app = create_app(ServiceSettings(store=store, database_url=url))
+    with (
+        TestClient(app, raise_server_exceptions=False) as http,
+        working(store, database_url=url) as worker,
+    ):
+        service = Serving(http, store)
+        body = {"name": "digits", "source": {"kind": "builtin", "name": "digits"}}
+        service.post("/v1/datasets", body, 202, headers={"Prefer": "respond-async"})
+        assert step(worker, QUICK)
+        yield service, worker
+
+
+def test_a_study_on_both_databases(anywhere: tuple[Serving, Context]) -> None:
+    service, worker = anywhere
+    study = service.post("/v1/studies", STUDY, 202)
+    assert not step(worker, QUICK)
+    assert step(worker, EXTRACTION)
+    while step(worker, QUICK):
+        pass
+    done = service.post("/v1/studies", STUDY, 200)
+    assert (done["study_id"], states(done)) == (study["study_id"], ["succeeded"] * 4)
+    for cell in done["cells"]:
+        head = service.get(f"/v1/heads/{cell['head_id']}")
+        assert cell["accuracy"] == head["metrics"]["validation_accuracy"]
+
+
+def test_studies_that_overlap_are_submitted_and_cancelled_at_once(
+    anywhere: tuple[Serving, Context],
+) -> None:
+    """From threads, while packs are published and heads trained: no deadlock, nothing lost."""
+    service, worker = anywhere
+    taps = [f"features.{n}.cat:avg" for n in (3, 4, 6, 7, 9, 10)]
+    failed: list[int] = []
+
+    def submit(number: int) -> None:
+        mine = taps[number % 3 :] if number % 2 else taps[number % 3 :][::-1]
+        body = STUDY | {"networks": [NETWORK | {"taps": mine}], "submitter": str(number)}
+        for _ in range(3):
+            reply = service.http.post("/v1/studies", json=body)
+            failed.extend([] if reply.is_success else [reply.status_code])
+            path = f"/v1/studies/{reply.json()['study_id']}/cancel?submitter={number}"
+            reply = service.http.post(path)
+            failed.extend([] if reply.is_success else [reply.status_code])
+        service.http.post("/v1/studies", json=body)
+
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        step(worker, EXTRACTION)
+        step(worker, QUICK)
+    assert failed == []
+    while step(worker, EXTRACTION) or step(worker, QUICK):
+        pass
+    for study in service.get("/v1/studies")["items"]:
+        assert study["state"] == "succeeded"
