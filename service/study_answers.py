@@ -220,7 +220,7 @@ def _ranking(dataset: str, whole: list[Seen], names: dict[str, str]) -> RankingA
         tie = one in overlapping and len(overlapping) > 1
         places.append(
             RankAnswer(
-                rank=1 if tie else place + 1,
+                rank=1 if tie else 1 + sum(other.accuracy > one.accuracy for other in mine),
                 tie=tie,
                 network=one.cell["network"],
                 tap=one.cell["tap"],

@@ -10,14 +10,14 @@ from anyio.to_thread import run_sync
 from cache.rows import StudyRow
 from service.state import State
 from service.study_state import Seen, look, state_of
+from service.waiting import pause_after
 
 
 async def wait_for_study(kept: State, row: StudyRow, seconds: float) -> list[Seen]:
     """The cells as they are when all have ended, or after ``seconds``."""
-    deadline, pause = time.monotonic() + seconds, 0.05
+    began = time.monotonic()
     seen = await run_sync(look, kept, row)
-    while state_of(seen) == "running" and (left := deadline - time.monotonic()) > 0:
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, 1.0)
+    while state_of(seen) == "running" and (waited := time.monotonic() - began) < seconds:
+        await asyncio.sleep(min(pause_after(waited), seconds - waited))
         seen = await run_sync(look, kept, row)
     return seen

@@ -14,6 +14,8 @@ from cache.errors import Conflict, NotFound
 from cache.rows import HeadRow, StudyRow
 from cache.studies import Studies
 from service.paired import Paired, paired
+from service.study_answers import StudyAnswer
+from service.study_state import Seen
 
 ROW = StudyRow("s", "study", [{"pack_id": "r-d"}], {})
 
@@ -88,3 +90,54 @@ def test_two_heads_are_compared_image_by_image() -> None:
 def test_mcnemar_is_exact(gained: int, lost: int, p: float) -> None:
     assert Paired(gained, lost, 100).p_value == pytest.approx(p)
     assert Paired(lost, gained, 100).p_value == pytest.approx(p)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "ranks", "ties"),
+    [
+        ([0.80, 0.90, 0.88, 0.80], [1, 1, 3, 3], [True, True, False, False]),
+        ([0.80, 0.90], [1, 2], [False, False]),
+        ([0.90], [1], [False]),
+        ([], [], []),
+    ],
+)
+def test_overlapping_intervals_are_ties(
+    accuracies: list[float], ranks: list[int], ties: list[bool]
+) -> None:
+    """Intervals are a point and a half to each side, so two points apart they overlap."""
+    study = StudyAnswer.of(ROW, [seen(number, one) for number, one in enumerate(accuracies)])
+    places = study.ranking[0].places if study.ranking else []
+    assert [place.accuracy for place in places] == sorted(accuracies, reverse=True)
+    assert [place.rank for place in places] == ranks
+    assert [place.tie for place in places] == ties
+
+
+def test_parts_of_train_do_not_compete_and_the_best_tap_is_named() -> None:
+    cells = [
+        seen(0, 0.7, tap="a"),
+        seen(1, 0.9, tap="b"),
+        seen(2, 0.99, tap="b", subset={"share": 0.5, "draw": 0}),
+    ]
+    study = StudyAnswer.of(ROW, cells)
+    assert [place.tap for place in study.ranking[0].places] == ["b", "a"]
+    (row,) = study.tables[0].rows
+    assert row.entries[0] is not None
+    assert (row.entries[0].tap, row.entries[0].accuracy) == ("b", 0.9)
+    assert len(study.cells) == 3
+
+
+def seen(number: int, accuracy: float, tap: str = "x", **more: Any) -> Seen:
+    metrics = {
+        "validation_accuracy": accuracy,
+        "validation_interval": [accuracy - 0.015, accuracy + 0.015],
+        "validation_rows": 100,
+    }
+    cell = {
+        "network": "n",
+        "tap": tap,
+        "dataset": "d@1",
+        "method": "linear",
+        "params": {},
+        "pack_id": "r-d",
+    } | more
+    return Seen(cell, "succeeded", HeadRow(str(number), "r-d", "linear", {}, metrics), None, None)

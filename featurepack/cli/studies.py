@@ -102,7 +102,7 @@ def study(client: Client, out: Output, arguments: argparse.Namespace) -> None:
         raise UsageError("--tap goes with one network", remedy="layers differ between networks")
     how = how_of(arguments) | ({"taps": taps} if taps else {})
     view = view_of(arguments)
-    with out.watching(f"{len(arguments.networks)} networks") as tell:
+    with out.watching("study") as tell:
         found = client.study(
             [{"network": name, **how} for name in arguments.networks],
             [{"dataset": name, **({"view": view} if view else {})} for name in arguments.datasets],
