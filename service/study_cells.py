@@ -70,8 +70,7 @@ class Planned:
                 "network": label,
                 "tap": _tap_label(recipe),
                 "dataset": _dataset_label(wanted),
-                "train_rows": self._rows(wanted),
-                "classes": len(self._manifest(state, wanted).classes),
+                "classes": self._classes(state, wanted),
             }
             self._add_heads(about | {"pack_id": pack_id}, methods, subsets)
 
@@ -136,8 +135,9 @@ class Planned:
             self.manifests[dataset_id] = kept
         return self.manifests[dataset_id]
 
-    def _rows(self, wanted: Wanted) -> int:
-        return sum(self.manifests[wanted.images.dataset_id].class_counts(self.train))
+    def _classes(self, state: State, wanted: Wanted) -> int:
+        """Those that train has."""
+        return sum(count > 0 for count in self._manifest(state, wanted).class_counts(self.train))
 
     def row(self, kind: str) -> StudyRow:
         """The study; its id follows from its heads, whatever their order."""

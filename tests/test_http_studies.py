@@ -18,6 +18,7 @@ from cache.store import Store
 from cache.tables import packs
 from service.app import create_app
 from service.settings import ServiceSettings
+from tests.pictures import write_image_folder
 from tests.serving import Serving, serving, worker_running
 from tests.working import working
 from worker import forward_pass
@@ -169,6 +170,27 @@ def test_a_mistake_is_told_before_anything_is_queued(
     assert words in digits.post("/v1/studies", STUDY | change, status)["detail"]
     assert digits.get("/v1/studies")["items"] == []
     assert {job["kind"] for job in digits.get("/v1/jobs")["items"]} == {"ingest"}
+
+
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [
+        ({"train": {"a": 4}, "validation": {"a": 2}}, "fewer than two classes"),
+        ({"train": {"a": 4, "b": 4}, "validation": {"c": 2}}, "has classes that 'train' lacks: c"),
+    ],
+)
+def test_splits_that_teach_nothing_are_told_before_anything_is_queued(
+    service: Serving, splits: dict[str, dict[str, int]], words: str
+) -> None:
+    assert service.store.data_root is not None
+    write_image_folder(service.store.data_root / "odd", splits)
+    with worker_running(service.store):
+        source = {"kind": "folder", "path": "odd"}
+        service.post("/v1/datasets", {"name": "odd", "source": source}, 201)
+    problem = service.post("/v1/studies", STUDY | {"datasets": ["odd"]}, 422)
+    assert "squeezenet1_1 on odd" in problem["detail"]
+    assert words in problem["detail"]
+    assert service.get("/v1/jobs?state=queued")["items"] == []
 
 
 def test_a_failed_pack_fails_its_cells_and_the_study_is_tried_again(
