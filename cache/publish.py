@@ -20,12 +20,13 @@ from cache.leases import Leases
 from cache.pack import Pack, open_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
 from cache.store import Store
+from cache.waiting import release
 
 
 def publish_pack(
     leases: Leases, catalogue: Catalogue, store: Store, job: Job, row: PackRow, built: Path
 ) -> None:
-    """Give a sealed pack, the file ``built``, its final name and its row.
+    """Give a sealed pack, the file ``built``, its final name and its row; its heads may begin.
 
     The lease is proven first and held by the transaction. Should the process die after the rename
     and before the commit, the next attempt takes the file back into ``building/``.
@@ -37,6 +38,7 @@ def publish_pack(
     def publish(connection: sa.Connection) -> dict[str, Any]:
         store.publish_pack(row.pack_id, built)
         catalogue.add_pack(connection, row)
+        release(connection, catalogue.database, job.key, row.etag)
         counts = ("rows_copied", "rows_computed")
         return {
             "pack_id": row.pack_id,

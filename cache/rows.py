@@ -70,6 +70,21 @@ class HeadRow:
 
 
 @dataclass(frozen=True)
+class StudyRow:
+    """What is to be compared; ``kind`` is study or advice, ``cells`` are plain values.
+
+    A cell names a head by what it is asked for by (:mod:`cache.head_ids`), and says of what it is
+    in words for people. States are not kept here: they follow from heads and jobs.
+    """
+
+    study_id: str
+    kind: str
+    cells: list[dict[str, Any]]
+    submitters: dict[str, int]
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
 class WeightsRow:
     """An uploaded checkpoint, checked against a network.
 

@@ -21,6 +21,7 @@ from featurepack.answers import (
     Weights,
 )
 from featurepack.client import Client
+from featurepack.comparison import Advice, Cell, Place, Ranking, Study, StudyBrief
 from featurepack.errors import (
     Conflict,
     ConnectionFailed,
@@ -43,7 +44,9 @@ from featurepack.samples import Samples
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "Attempt",
+    "Cell",
     "Centroid",
     "Checkpoint",
     "Client",
@@ -67,10 +70,14 @@ __all__ = [
     "Network",
     "NotFound",
     "Pack",
+    "Place",
     "Prediction",
     "QuotaExceeded",
+    "Ranking",
     "Ridge",
     "Samples",
+    "Study",
+    "StudyBrief",
     "TimedOut",
     "TooLarge",
     "Unauthorised",

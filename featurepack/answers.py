@@ -156,7 +156,8 @@ class Job(Answer):
     """Work that was asked for; ``error`` is there when it failed, ``result`` when it succeeded.
 
     ``submitters`` are those who still want it. ``next_try`` is when a queued job that met a
-    passing fault goes on; the last of ``attempts`` has the fault.
+    passing fault goes on; the last of ``attempts`` has the fault. ``waits_for`` is the key of the
+    job that must succeed before this one begins.
     """
 
     id: str
@@ -176,6 +177,7 @@ class Job(Answer):
     submitters: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     next_try: datetime | None = None
+    waits_for: str | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service import problems
 from service.routes import (
+    advice,
     datasets,
     features,
     files,
@@ -20,6 +21,7 @@ from service.routes import (
     networks,
     packs,
     predictions,
+    studies,
     weights,
 )
 from service.settings import ServiceSettings
@@ -66,6 +68,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         heads,
         head_files,
         predictions,
+        studies,
+        advice,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)

@@ -86,6 +86,76 @@ class CentroidParams(Request):
     """The nearest class mean of standardised features; nothing to set."""
 
 
+class LabMethod(Request):
+    method: Literal["lab"] = "lab"
+    params: LabParams = LabParams()
+
+
+class LinearMethod(Request):
+    method: Literal["linear"]
+    params: LinearParams = LinearParams()
+
+
+class RidgeMethod(Request):
+    method: Literal["ridge"]
+    params: RidgeParams = RidgeParams()
+
+
+class KnnMethod(Request):
+    method: Literal["knn"]
+    params: KnnParams = KnnParams()
+
+
+class MlpMethod(Request):
+    method: Literal["mlp"]
+    params: MlpParams = MlpParams()
+
+
+class CentroidMethod(Request):
+    method: Literal["centroid"]
+    params: CentroidParams = CentroidParams()
+
+
+def _method(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.get("method", "lab")
+    return getattr(value, "method", None)
+
+
+_BY_METHOD = Discriminator(
+    _method,
+    custom_error_type="method",
+    custom_error_message="method is one of lab, linear, ridge, knn, mlp, centroid",
+)
+
+
+def _short_method(value: Any) -> Any:
+    """``"linear"`` is short for an object."""
+    return {"method": value} if isinstance(value, str) else value
+
+
+MethodRequest = Annotated[
+    Annotated[
+        Annotated[LabMethod, Tag("lab")]
+        | Annotated[LinearMethod, Tag("linear")]
+        | Annotated[RidgeMethod, Tag("ridge")]
+        | Annotated[KnnMethod, Tag("knn")]
+        | Annotated[MlpMethod, Tag("mlp")]
+        | Annotated[CentroidMethod, Tag("centroid")],
+        _BY_METHOD,
+    ],
+    BeforeValidator(_short_method),
+]
+"""A method with its parameters, on whatever pack."""
+
+
+class SubsetRequest(Request):
+    """A stratified part of the split to learn from: how good a head is with fewer images."""
+
+    share: float = Field(gt=0, lt=1, description="of each class; groups stay whole")
+    draw: int = Field(0, ge=0, lt=2**31, description="which of the random draws")
+
+
 class _Head(Request):
     """Train a head on a pack."""
 
@@ -98,42 +168,31 @@ class _Head(Request):
     validation: str | None = Field(
         "validation", description="the split to score on, or null; never chosen by"
     )
+    subset: SubsetRequest | None = None
 
 
-class LabHead(_Head):
-    method: Literal["lab"] = "lab"
-    params: LabParams = LabParams()
+class LabHead(LabMethod, _Head):
+    pass
 
 
-class LinearHead(_Head):
-    method: Literal["linear"]
-    params: LinearParams = LinearParams()
+class LinearHead(LinearMethod, _Head):
+    pass
 
 
-class RidgeHead(_Head):
-    method: Literal["ridge"]
-    params: RidgeParams = RidgeParams()
+class RidgeHead(RidgeMethod, _Head):
+    pass
 
 
-class KnnHead(_Head):
-    method: Literal["knn"]
-    params: KnnParams = KnnParams()
+class KnnHead(KnnMethod, _Head):
+    pass
 
 
-class MlpHead(_Head):
-    method: Literal["mlp"]
-    params: MlpParams = MlpParams()
+class MlpHead(MlpMethod, _Head):
+    pass
 
 
-class CentroidHead(_Head):
-    method: Literal["centroid"]
-    params: CentroidParams = CentroidParams()
-
-
-def _method(value: Any) -> Any:
-    if isinstance(value, dict):
-        return value.get("method", "lab")
-    return getattr(value, "method", None)
+class CentroidHead(CentroidMethod, _Head):
+    pass
 
 
 HeadRequest = Annotated[
@@ -143,9 +202,5 @@ HeadRequest = Annotated[
     | Annotated[KnnHead, Tag("knn")]
     | Annotated[MlpHead, Tag("mlp")]
     | Annotated[CentroidHead, Tag("centroid")],
-    Discriminator(
-        _method,
-        custom_error_type="method",
-        custom_error_message="method is one of lab, linear, ridge, knn, mlp, centroid",
-    ),
+    _BY_METHOD,
 ]

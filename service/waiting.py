@@ -29,12 +29,16 @@ def wait_seconds(prefer: str | None, default: float = 0.0) -> float:
     return 0.0 if "respond-async" in prefer.lower() else default
 
 
+def pause_after(waited: float) -> float:
+    """Seconds until the next look, after so many seconds."""
+    return min(max(SHORTEST_PAUSE, LATE * waited), LONGEST_PAUSE)
+
+
 async def wait_for(jobs: Jobs, job: Job, seconds: float) -> Job:
     """The job as it is when it has ended, or after ``seconds``."""
     began = time.monotonic()
     while not job.is_final and (waited := time.monotonic() - began) < seconds:
-        pause = min(max(SHORTEST_PAUSE, LATE * waited), LONGEST_PAUSE)
-        await asyncio.sleep(min(pause, seconds - waited))
+        await asyncio.sleep(min(pause_after(waited), seconds - waited))
         job = await run_sync(jobs.get, job.id)
     return job
 

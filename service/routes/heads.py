@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Response
 
 from cache.errors import NotFound
-from cache.identity import blake2b_hex, canonical_json
+from cache.head_ids import head_id_of, head_job_key
 from cache.jobs import Job, NewJob
 from cache.rows import HeadRow
 from service.answers import HeadAnswer, JobAnswer, Listing, listing
@@ -60,12 +60,10 @@ def _submit(kept: State, request: HeadRequest) -> HeadRow | Job:
                 remedy=f"use one of: {', '.join(row.splits)}; validation may be null, and "
                 "view.validation splits one off when the pack is submitted",
             )
-    spec = request.model_dump(exclude_none=True) | {
-        "validation": request.validation,
-        "etag": row.etag,
-    }
-    head_id = blake2b_hex(canonical_json(spec))[:24]
-    new = NewJob("head", f"head:{head_id}", spec | {"head_id": head_id})
+    spec = request.model_dump(exclude_none=True) | {"validation": request.validation}
+    head_id = head_id_of(spec, row.etag)
+    named = spec | {"etag": row.etag, "head_id": head_id}
+    new = NewJob("head", head_job_key(spec), named)
     return kept.jobs.submit(new, partial(_trained, kept, head_id))
 
 

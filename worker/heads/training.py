@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.identity import hash_shard
 from cache.pack import Pack
 from worker.heads.file import Head
 from worker.heads.method import Run
@@ -15,18 +16,23 @@ from worker.heads.methods import METHODS
 from worker.heads.metrics import evaluation, loss_of, predict, wilson
 from worker.heads.noise import label_suspects
 from worker.heads.rows import Rows, check_classes, usable_rows
+from worker.heads.subset import part_of
 from worker.heads.threads import threads_for
 from worker.heads.trust import trust
 
 
-def splits_of(pack: Pack, train: str, validation: str | None) -> tuple[Rows, Rows | None]:
-    """The usable rows of both splits.
+def splits_of(
+    pack: Pack, train: str, validation: str | None, subset: Mapping[str, Any] | None = None
+) -> tuple[Rows, Rows | None]:
+    """The usable rows of both splits, of train only a ``subset`` (share, draw) if one is given.
 
     Raises:
         InvalidRequest: a split has none, train has one class, or validation has one that train
             lacks.
     """
     learned = usable_rows(pack, train)
+    if subset is not None:
+        learned = part_of(learned, **subset)
     held_out = None if validation is None else usable_rows(pack, validation)
     check_classes(learned, held_out, train)
     return learned, held_out
@@ -40,6 +46,10 @@ def train_and_score(
     run: Run,
 ) -> tuple[Head, dict[str, Any]]:
     """The head and its ``metrics``, plain values. Validation is only read to score.
+
+    ``validation_right`` says of each validation row, in order, whether it was classified rightly,
+    as bits in hex, and has a hash of the rows' numbers: heads of equal ``rows`` can be compared
+    image by image.
 
     Raises:
         InvalidRequest: a feature is NaN or infinite.
@@ -68,6 +78,10 @@ def _trained_and_scored(
         metrics |= scores | {
             "trust": trust(train, validation, right_N),
             "evaluation": evaluation(probability_NK, validation),
+            "validation_right": {
+                "rows": hash_shard(validation.row_N.astype("<i8").tobytes()).hex(),
+                "bits": np.packbits(right_N).tobytes().hex(),
+            },
         }
     metrics |= trained.story
     metrics["label_noise"] = label_suspects(train, run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cache.atomic import replacing
+from cache.head_ids import head_id_of, kept_params
 from cache.jobs import Job
 from cache.publish import open_sound_pack, publish_head
 from cache.rows import HeadRow
@@ -33,16 +34,18 @@ def train_head(context: Context, job: Job, lease: Lease) -> None:
     row = context.catalogue.find_sound_pack(spec["pack_id"])
     _, pack = open_sound_pack(context.catalogue, context.store, row)
     with context.store.reading(row.pack_id):
-        train, validation = splits_of(pack, spec["train"], spec["validation"])
+        train, validation = splits_of(pack, spec["train"], spec["validation"], spec.get("subset"))
         run = Run(context.devices[0], tell, validation)
         head, metrics = train_and_score(spec["method"], spec["params"], train, validation, run)
-    with replacing(context.store.head(spec["head_id"])) as beside:
+    # Without a name where the pack was published just before the job was to wait for it.
+    head_id = spec.get("head_id") or head_id_of(spec, row.etag)
+    with replacing(context.store.head(head_id)) as beside:
         save(beside, head)
     kept = HeadRow(
-        head_id=spec["head_id"],
+        head_id=head_id,
         pack_id=spec["pack_id"],
         method=spec["method"],
-        params=spec["params"] | {"train": spec["train"], "validation": spec["validation"]},
+        params=kept_params(spec),
         metrics=metrics,
     )
     publish_head(context.leases, context.catalogue, job, kept)
