@@ -6,7 +6,6 @@ A job is ``queued → running → succeeded | failed | cancelled``. What a worke
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -17,15 +16,13 @@ import sqlalchemy as sa
 from cache.database import Database
 from cache.errors import Conflict, NotFound, Unavailable
 from cache.pages import Page, page_of
+from cache.submitters import joined, left
 from cache.tables import ACTIVE_STATES, jobs
+from cache.waiting import give_up, is_awaited
 
 FINAL_STATES: Final = ("succeeded", "failed", "cancelled")
 
 TRIES: Final = 10
-MAX_SUBMITTERS: Final = 100
-"""So many are remembered by name; a program that submits in a loop must not fill the database."""
-
-UNNAMED: Final = "unnamed-"
 
 Answer = TypeVar("Answer")
 
@@ -36,7 +33,8 @@ class NewJob:
 
     Jobs with the same non-empty ``together`` may be claimed at once and done in one go.
     ``submitter`` says who wants it: however often that name submits, it counts once. Without a
-    name each submission counts as somebody else's.
+    name each submission counts as somebody else's. ``after`` is the key of a job that this one
+    waits for, if there is such an active one.
     """
 
     kind: str
@@ -45,6 +43,7 @@ class NewJob:
     together: str = ""
     priority: int = 0
     submitter: str | None = None
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Job:
     ``submitters`` maps who wants the job to the priority that was asked for. ``due`` is when a
     queued job may be claimed, or when a running one's lease ends. ``failures`` counts the passing
     faults, and ``deaths`` the lost workers, since the job last got on. ``attempts`` are what
-    :mod:`cache.attempts` says.
+    :mod:`cache.attempts` says. A queued job is not claimed while it ``waits_for`` the job of a key.
     """
 
     id: str
@@ -78,6 +77,7 @@ class Job:
     created: float
     started: float | None
     finished: float | None
+    waits_for: str | None
 
     @property
     def is_final(self) -> bool:
@@ -103,22 +103,35 @@ class Jobs:
         self.database = database
 
     def submit(self, new: NewJob, answer: Callable[[sa.Connection], Answer | None]) -> Job | Answer:
-        """The active job of this key, or ``answer`` if it finds one, or a new job.
+        """The active job of this key, or ``answer`` if it finds one, or a new job."""
+        return self.at_once(lambda connection: self.submit_in(connection, new, answer))
+
+    def at_once(self, work: Callable[[sa.Connection], Answer]) -> Answer:
+        """Do ``work``, which submits, in one transaction; again if another submitted the same."""
+        for _ in range(TRIES):
+            try:
+                with self.database.write() as connection:
+                    return work(connection)
+            except sa.exc.IntegrityError:
+                continue  # PostgreSQL: somebody inserted the same key just now; join that job
+        raise Unavailable("the queue is too busy", remedy="submit again")
+
+    def submit_in(
+        self,
+        connection: sa.Connection,
+        new: NewJob,
+        answer: Callable[[sa.Connection], Answer | None],
+    ) -> Job | Answer:
+        """As :meth:`submit`, within a transaction of :meth:`at_once` that does more.
 
         The order matters: a job that ends between the two looks has published its answer in the
         transaction that ended it, so looking for the job first never misses both.
         """
-        for _ in range(TRIES):
-            try:
-                with self.database.write() as connection:
-                    if active := self._join(connection, new):
-                        return active
-                    if (found := answer(connection)) is not None:
-                        return found
-                    return self._insert(connection, new)
-            except sa.exc.IntegrityError:
-                continue  # PostgreSQL: somebody inserted the same key just now; join that job
-        raise Unavailable("the queue is too busy", value=new.key, remedy="submit again")
+        if active := self._join(connection, new):
+            return active
+        if (found := answer(connection)) is not None:
+            return found
+        return self._insert(connection, new)
 
     def enqueue(self, new: NewJob) -> Job:
         """The active job of this key, or a new one: for work that has no answer to find."""
@@ -139,7 +152,7 @@ class Jobs:
         if row is None:
             return None
         job = job_of(row)
-        submitters = _with(job.submitters, new)
+        submitters = joined(job.submitters, new.submitter, new.priority)
         lenient = _more_lenient(job, new)
         statement = (
             sa.update(jobs)
@@ -170,7 +183,8 @@ class Jobs:
             failures=0,
             due=self.database.now,
             cancelling=False,
-            submitters=_with({}, new),
+            submitters=joined({}, new.submitter, new.priority),
+            waits_for=new.after if new.after and is_awaited(connection, new.after) else None,
             attempts=[],
             progress={},
             created=self.database.now,
@@ -233,13 +247,14 @@ class Jobs:
                 )
             if job.state == "cancelled" or job.cancelling:
                 return job
-            left = {} if force else _without(job, submitter)
+            rest = {} if force else left(job.submitters, submitter, f"job {job_id}")
             statement = sa.update(jobs).where(jobs.c.id == job_id).returning(*JOB_COLUMNS)
-            changed: dict[str, Any] = {"submitters": left}
-            if left:
-                changed["priority"] = max(left.values())
+            changed: dict[str, Any] = {"submitters": rest}
+            if rest:
+                changed["priority"] = max(rest.values())
             elif job.state == "queued":
                 changed |= {"state": "cancelled", "finished": self.database.now}
+                give_up(connection, self.database, job.key, None)
             else:
                 changed["cancelling"] = True
             return job_of(connection.execute(statement.values(changed)).one())
@@ -248,25 +263,3 @@ class Jobs:
 def _more_lenient(job: Job, new: NewJob) -> bool:
     """Broken images fail a job only as long as all who want it say so; the others mask them."""
     return job.spec.get("on_error") == "fail" and new.spec.get("on_error") == "mask"
-
-
-def _with(submitters: dict[str, int], new: NewJob) -> dict[str, int]:
-    """The submitters with the new one; who submits again keeps the higher priority."""
-    name = new.submitter or f"{UNNAMED}{secrets.token_hex(4)}"
-    if name not in submitters and len(submitters) >= MAX_SUBMITTERS:
-        name = f"{UNNAMED}more"
-    return submitters | {name: max(new.priority, submitters.get(name, new.priority))}
-
-
-def _without(job: Job, submitter: str | None) -> dict[str, int]:
-    """The submitters that are left when one withdraws. Raises Conflict."""
-    mine = submitter or next((n for n in job.submitters if n.startswith(UNNAMED)), None)
-    if mine not in job.submitters:
-        others = ", ".join(job.submitters)
-        who = f"{submitter!r} is not" if submitter else "nobody without a name is"
-        raise Conflict(
-            f"{who} among those who want job {job.id}: {others}",
-            value=submitter,
-            remedy="withdraw as ?submitter=NAME, or cancel it for all with ?force=true",
-        )
-    return {name: priority for name, priority in job.submitters.items() if name != mine}

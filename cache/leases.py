@@ -20,6 +20,7 @@ from cache.database import Database
 from cache.errors import FeaturepackError, LeaseLost, Unavailable
 from cache.jobs import JOB_COLUMNS, Job, job_of
 from cache.tables import ACTIVE_STATES, jobs, shards
+from cache.waiting import give_up
 
 MAX_DEATHS: Final = 20
 """So many workers may vanish over one job, without one shard between them, before it fails."""
@@ -59,7 +60,12 @@ class Leases:
         Empty when there is nothing to do.
         """
         now = self.database.now
-        due = sa.and_(jobs.c.state.in_(ACTIVE_STATES), jobs.c.due <= now, jobs.c.kind.in_(kinds))
+        due = sa.and_(
+            jobs.c.state.in_(ACTIVE_STATES),
+            jobs.c.due <= now,
+            jobs.c.kind.in_(kinds),
+            jobs.c.waits_for.is_(None),
+        )
         query = sa.select(*JOB_COLUMNS).where(due).with_for_update(skip_locked=True)
         suspect = sa.case((jobs.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
         order = (jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
@@ -233,6 +239,8 @@ class Leases:
         told = attempts.ended(job.attempts, outcome, now, error)
         values = {"state": outcome, "finished": now, "result": result, "error": error}
         self._update(connection, job, attempts=told, **values)
+        if outcome in ("failed", "cancelled"):
+            give_up(connection, self.database, job.key, error)
 
     def _release(
         self,

@@ -97,6 +97,7 @@ class Search:
                 *manifests.values(),
                 *self._blobs(files.manifests.keys() - manifests.keys()),
                 *self._old(_without(files.heads, known.heads | active.head_ids)).values(),
+                *self._old(files.exports).values(),
                 *self._weights(),
                 *self._uploads(),
                 *self._hidden(),

@@ -29,6 +29,7 @@ class Listing:
     blobs: Files
     weights: Files
     heads: Files
+    exports: Files
     incoming: Files
     hidden: list[Path]
     database_since: float
@@ -68,6 +69,7 @@ def list_store(store: Store) -> Listing:
         blobs=_by_stem(found["datasets"], ".images"),
         weights={path.name: path for path in found["weights"]},
         heads=_by_stem(found["heads"], ".npz"),
+        exports={path.name: path for path in found["exports"]},
         incoming={path.name: path for path in found["incoming"]},
         hidden=hidden,
         database_since=store.database_since,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from uuid import uuid4
 
 import h5py
 import numpy as np
@@ -22,9 +23,10 @@ UNREADABLE = "?"
 def save_manifest(path: Path, manifest: Manifest) -> None:
     """Write ``manifest`` so that ``path`` is either the whole file or not there.
 
-    HDF5 makes the file in memory: it cannot close one well that a full disk has cut short.
+    HDF5 makes the file in memory: it cannot close one well that a full disk has cut short. There,
+    too, files that are open at once need names of their own, though nobody sees these.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+    with h5py.File(f"{path.name}-{uuid4().hex}", "w", driver="core", backing_store=False) as file:
         _fill(file, manifest)
         file.flush()
         image = file.id.get_file_image()

@@ -85,6 +85,11 @@ class NetworkInfo:
         return self.weights[0]
 
     @property
+    def output_layer(self) -> str:
+        """The last layer: the scores of the 1,000 ImageNet classes, before softmax."""
+        return list(self.layers)[-1]
+
+    @property
     def default_shape(self) -> Shape:
         """The row that the default tap gives: ``(D,)``."""
         return self.feature_shape(self.default_tap.layer, self.default_tap.pool)

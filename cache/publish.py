@@ -7,6 +7,7 @@ nobody takes for a pack and a sweep clears, and never a file that comes back.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from cache.leases import Leases
 from cache.pack import Pack, open_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
 from cache.store import Store
+from cache.waiting import release
 
 
 def publish_pack(
     leases: Leases, catalogue: Catalogue, store: Store, job: Job, row: PackRow, built: Path
 ) -> None:
-    """Give a sealed pack, the file ``built``, its final name and its row.
+    """Give a sealed pack, the file ``built``, its final name and its row; its heads may begin.
 
     The lease is proven first and held by the transaction. Should the process die after the rename
     and before the commit, the next attempt takes the file back into ``building/``.
@@ -36,6 +38,7 @@ def publish_pack(
     def publish(connection: sa.Connection) -> dict[str, Any]:
         store.publish_pack(row.pack_id, built)
         catalogue.add_pack(connection, row)
+        release(connection, catalogue.database, job.key, row.etag)
         counts = ("rows_copied", "rows_computed")
         return {
             "pack_id": row.pack_id,
@@ -57,7 +60,7 @@ def publish_dataset(leases: Leases, catalogue: Catalogue, job: Job, row: Dataset
 
 
 def publish_head(leases: Leases, catalogue: Catalogue, job: Job, row: HeadRow) -> None:
-    """Keep a head.
+    """Keep a head, with its pack's recipe.
 
     Raises:
         LeaseLost: another worker owns the job now.
@@ -65,8 +68,8 @@ def publish_head(leases: Leases, catalogue: Catalogue, job: Job, row: HeadRow) -
     """
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
-        catalogue.pack_in(connection, row.pack_id)
-        catalogue.add_head(connection, row)
+        pack = catalogue.pack_in(connection, row.pack_id)
+        catalogue.add_head(connection, replace(row, recipe=pack.recipe))
         return {"head_id": row.head_id}
 
     leases.finish(job, publish)
@@ -146,4 +149,4 @@ def delete_pack(catalogue: Catalogue, store: Store, pack_id: str) -> None:
         hidden.unlink(missing_ok=True)
     store.quarantined(pack_id).unlink(missing_ok=True)
     for head_id in head_ids:
-        store.head(head_id).unlink(missing_ok=True)
+        store.delete_head(head_id)

@@ -54,13 +54,33 @@ class PackRow:
 
 @dataclass(frozen=True)
 class HeadRow:
-    """One trained head."""
+    """One trained head.
+
+    ``recipe`` is its pack's, so that it can be used after the pack was evicted; heads of before it
+    was kept have none.
+    """
 
     head_id: str
     pack_id: str
     method: str
     params: dict[str, Any]
     metrics: dict[str, Any]
+    recipe: dict[str, Any] | None = None
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """What is to be compared; ``kind`` is study or advice, ``cells`` are plain values.
+
+    A cell names a head by what it is asked for by (:mod:`cache.head_ids`), and says of what it is
+    in words for people. States are not kept here: they follow from heads and jobs.
+    """
+
+    study_id: str
+    kind: str
+    cells: list[dict[str, Any]]
+    submitters: dict[str, int]
     created: float = 0.0
 
 

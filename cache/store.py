@@ -8,6 +8,7 @@ datasets/<dataset_id>.h5      manifests
 datasets/<dataset_id>.images  image blobs of datasets that were uploaded or downloaded
 weights/<sha256>.<suffix>     uploaded checkpoints
 heads/<head_id>.npz           trained heads
+exports/<head_id>-<hash>.onnx heads with their networks, to be made again when wanted
 incoming/<random>             uploads that no job has taken in yet
 downloads/                    what torchvision fetched
 """
@@ -35,6 +36,7 @@ FOLDERS = (
     "datasets",
     "weights",
     "heads",
+    "exports",
     "incoming",
     "downloads",
 )
@@ -120,6 +122,16 @@ class Store:
 
     def head(self, head_id: str) -> Path:
         return self.root / "heads" / f"{head_id}.npz"
+
+    def export(self, head_id: str, head_hash: str) -> Path:
+        """A head with its network, made of the head's file with this hash."""
+        return self.root / "exports" / f"{head_id}-{head_hash}.onnx"
+
+    def delete_head(self, head_id: str) -> None:
+        """The head and what was made of it."""
+        self.head(head_id).unlink(missing_ok=True)
+        for path in (self.root / "exports").glob(f"{head_id}-*.onnx"):
+            path.unlink(missing_ok=True)
 
     def new_incoming(self) -> Path:
         return self.root / "incoming" / secrets.token_hex(16)

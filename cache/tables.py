@@ -63,8 +63,10 @@ jobs = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("started", sa.Float),
     sa.Column("finished", sa.Float),
+    sa.Column("waits_for", sa.Text, index=True),
     sa.Index("jobs_claim", "state", "kind", "due"),
     sa.Index("jobs_recent", "created", "id"),
+    sa.Index("jobs_of_key", "key", "created"),
     sa.Index(
         "jobs_one_active",
         "key",
@@ -119,8 +121,20 @@ heads = sa.Table(
     sa.Column("method", sa.Text, nullable=False),
     sa.Column("params", Json, nullable=False),
     sa.Column("metrics", Json, nullable=False),
+    sa.Column("recipe", Json),
     sa.Column("created", sa.Float, nullable=False),
     sa.Index("heads_recent", "created", "head_id"),
+)
+
+studies = sa.Table(
+    "studies",
+    metadata,
+    sa.Column("study_id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("cells", Json, nullable=False),
+    sa.Column("submitters", Json, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Index("studies_recent", "created", "study_id"),
 )
 
 workers = sa.Table(

@@ -21,6 +21,7 @@ from featurepack.answers import (
     Weights,
 )
 from featurepack.client import Client
+from featurepack.comparison import Advice, Cell, Place, Ranking, Study, StudyBrief
 from featurepack.errors import (
     Conflict,
     ConnectionFailed,
@@ -37,12 +38,16 @@ from featurepack.errors import (
     Unauthorised,
     Unavailable,
 )
+from featurepack.methods import Centroid, Knn, Lab, Linear, Mlp, Ridge
 from featurepack.samples import Samples
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "Attempt",
+    "Cell",
+    "Centroid",
     "Checkpoint",
     "Client",
     "Conflict",
@@ -58,12 +63,21 @@ __all__ = [
     "InvalidRequest",
     "Job",
     "JobCancelled",
+    "Knn",
+    "Lab",
+    "Linear",
+    "Mlp",
     "Network",
     "NotFound",
     "Pack",
+    "Place",
     "Prediction",
     "QuotaExceeded",
+    "Ranking",
+    "Ridge",
     "Samples",
+    "Study",
+    "StudyBrief",
     "TimedOut",
     "TooLarge",
     "Unauthorised",

@@ -156,7 +156,8 @@ class Job(Answer):
     """Work that was asked for; ``error`` is there when it failed, ``result`` when it succeeded.
 
     ``submitters`` are those who still want it. ``next_try`` is when a queued job that met a
-    passing fault goes on; the last of ``attempts`` has the fault.
+    passing fault goes on; the last of ``attempts`` has the fault. ``waits_for`` is the key of the
+    job that must succeed before this one begins.
     """
 
     id: str
@@ -176,6 +177,7 @@ class Job(Answer):
     submitters: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     next_try: datetime | None = None
+    waits_for: str | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -226,10 +228,28 @@ class Head(Answer):
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one image, best first, each with its probability."""
+    """The most probable classes of one image, best first, each with its probability.
+
+    ``index`` has their numbers. Of a pack's row there are also its number and its label, and
+    ``name`` is its id.
+    """
 
     name: str
     classes: list[tuple[str, float]]
+    index: list[int] = field(default_factory=list)
+    row: int | None = None
+    label: str | None = None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Prediction:
+        found = data["classes"]
+        return cls(
+            name=data["name"],
+            classes=[(one["class"], one["probability"]) for one in found],
+            index=[one["index"] for one in found if "index" in one],
+            row=data.get("row"),
+            label=data.get("label"),
+        )
 
 
 @dataclass(frozen=True, eq=False)

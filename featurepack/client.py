@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from featurepack.errors import InvalidRequest
-from featurepack.heads import HeadCalls
 from featurepack.local.cache import LocalCache
 from featurepack.local.locks import CAN_LOCK
 from featurepack.local.settings import LocalSettings
 from featurepack.packs import PackCalls
 from featurepack.pairs import PairCalls
+from featurepack.studies import StudyCalls
 from featurepack.submitter import checked, user_at_host
 from featurepack.transport import Retry, Transport
 
@@ -23,7 +23,7 @@ CONNECT_SECONDS = 10.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class Client(PairCalls, PackCalls, HeadCalls):
+class Client(PairCalls, PackCalls, StudyCalls):
     """Talks to one service; may be used by several threads.
 
     ``http`` is used as it is in place of a new connection pool (Starlette's ``TestClient``, or

@@ -1,29 +1,26 @@
-"""Heads: train, compare, download, use."""
+"""Heads: train, compare."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from featurepack.answers import Head, Job, Prediction
-from featurepack.jobs import JobCalls
-from featurepack.transport import segment
-from featurepack.uploads import opened
+from featurepack.answers import Head
+from featurepack.methods import Lab, Params, given
+from featurepack.using import UseCalls, head_path
 from featurepack.waiting import OnProgress
 
 
-class HeadCalls(JobCalls):
+class HeadCalls(UseCalls):
     """``/v1/heads``."""
 
     def train(
         self,
         pack_id: str,
+        params: Params | None = None,
         *,
         epochs: int | None = None,
         batch: int | None = None,
@@ -33,20 +30,28 @@ class HeadCalls(JobCalls):
         validation: str | None = "validation",
         on_progress: OnProgress | None = None,
     ) -> Head:
-        """A softmax head by the labs' recipe; one that was trained before is answered at once.
+        """A head on a pack; one that was trained before is answered at once.
 
-        ``train`` and ``validation`` name splits of the pack; ``validation=None`` looks at none.
-        Other values that are None are the service's defaults: 50 epochs, batch 256, rate 0.001,
-        seed 0.
+        ``params`` say by which method, with what: ``Lab()``, ``Linear(l2=[1, 10, 100])``,
+        ``Ridge()``, ``Knn()``, ``Mlp(hidden=(512,))``, ``Centroid()``. Without them it is the labs'
+        recipe, and ``epochs``, ``batch``, ``rate`` and ``seed`` are its settings. What is None is
+        the service's default. ``train`` and ``validation`` name splits of the pack;
+        ``validation=None`` scores on none.
 
         Raises:
             NotFound: no such pack or split.
-            InvalidRequest: a value that cannot be, or a split without two classes.
+            InvalidRequest: a value that cannot be, features that are NaN, or a split without two
+                classes.
+            TooLarge: more rows than the method can take.
         """
-        given = {"epochs": epochs, "batch": batch, "rate": rate, "seed": seed}
+        lab = Lab(epochs=epochs, batch=batch, rate=rate, seed=seed)
+        if params is not None and lab != Lab():
+            raise TypeError("epochs, batch, rate and seed belong into params, if there are some")
+        chosen = lab if params is None else params
         body = {
             "pack_id": pack_id,
-            "params": {name: value for name, value in given.items() if value is not None},
+            "method": chosen.method,
+            "params": given(chosen),
             "train": train,
             "validation": validation,
         }
@@ -56,55 +61,18 @@ class HeadCalls(JobCalls):
         return self.head(self._result(answer, on_progress)["head_id"])
 
     def heads(self, *, pack_id: str | None = None, limit: int | None = None) -> list[Head]:
-        """Heads, newest first."""
+        """Heads, newest first, without what is long in their metrics: ``head`` has all."""
         items = self._transport.items("/v1/heads", limit, pack_id=pack_id)
         return [Head.of(item) for item in items]
 
     def head(self, head_id: str) -> Head:
-        """A head's settings, scores and learning curves. Raises NotFound."""
-        return Head.of(self._transport.json("GET", _path(head_id), again=True))
+        """A head's settings and everything that is known of it. Raises NotFound."""
+        return Head.of(self._transport.json("GET", head_path(head_id), again=True))
 
     def head_weights(self, head_id: str) -> dict[str, npt.NDArray[Any]]:
-        """``weight`` [D, K] and ``bias`` [K] (float32), ``classes`` [K] (text). Raises NotFound."""
-        response = self._transport.call("GET", f"{_path(head_id)}/weights", again=True)
+        """``kind`` and ``classes`` [K] (text), and of a linear head ``weight`` [D, K] and ``bias``
+        [K] (float32); docs/heads.md has the other kinds. Raises NotFound.
+        """
+        response = self._transport.call("GET", f"{head_path(head_id)}/weights", again=True)
         with np.load(io.BytesIO(response.content), allow_pickle=False) as arrays:
             return dict(arrays)
-
-    def predict(
-        self,
-        head_id: str,
-        paths: str | Path | Sequence[str | Path],
-        *,
-        top: int = 5,
-        on_progress: OnProgress | None = None,
-    ) -> list[Prediction]:
-        """The ``top`` most probable classes of each image, in the order of ``paths``.
-
-        Raises:
-            NotFound: no such head.
-            InvalidRequest: its pack was imported, so nobody knows how rows are made.
-            CorruptData: an image cannot be decoded.
-            OSError: a file cannot be read.
-        """
-        if isinstance(paths, str | Path):
-            paths = [paths]
-        with ExitStack() as stack:
-            files = [("file", opened(stack, Path(path))) for path in paths]
-            answer = self._transport.json(
-                "POST",
-                f"{_path(head_id)}/predict",
-                again=False,
-                params={"top": top},
-                files=files,
-                headers=self._patient(on_progress),
-            )
-        job = self.wait(Job.of(answer), on_progress=on_progress)
-        assert job.result is not None
-        return [
-            Prediction(one["name"], [(c["class"], c["probability"]) for c in one["classes"]])
-            for one in job.result["predictions"]
-        ]
-
-
-def _path(head_id: str) -> str:
-    return f"/v1/heads/{segment(head_id)}"

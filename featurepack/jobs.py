@@ -16,20 +16,27 @@ EXTRACTION = "extract"
 """The kind of job that :meth:`JobCalls.submit` asks for; others have submitters without names."""
 
 
-class Options(TypedDict, total=False):
-    """How features are made; what is left out is the service's default.
+class How(TypedDict, total=False):
+    """What makes a row, but the layer; what is left out is the service's default.
 
     ``weights``: torchvision's name, ``sha256:<digits>`` of an upload, a file's name,
-    ``random:<seed>``. ``tap``: the layer, default is the bottleneck. ``transform``: ``"official"``
-    or ``"stretch"``, or values. ``numerics``: ``{"compute": "fast", "stored": "float16"}``.
+    ``random:<seed>``. ``transform``: ``"official"`` or ``"stretch"``, or values. ``numerics``:
+    ``{"compute": "fast", "stored": "float16"}``.
+    """
+
+    weights: str
+    transform: str | Mapping[str, Any]
+    numerics: Mapping[str, str]
+
+
+class Options(How, total=False):
+    """How features are made: :class:`How`, and ``tap``: the layer, default is the bottleneck.
+
     ``view``: a subset, ``{"per_class": 100, "limit": 500, "validation": 0.2, "seed": 0}``.
     ``on_error``: ``"mask"`` (zero rows for broken images) or ``"fail"``. ``priority``: -100 to 100.
     """
 
-    weights: str
     tap: TapLike
-    transform: str | Mapping[str, Any]
-    numerics: Mapping[str, str]
     view: Mapping[str, Any]
     on_error: str
     priority: int

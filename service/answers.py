@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -14,7 +15,7 @@ from cache.pages import Page
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
 
 
-def _time(seconds: float | None) -> datetime | None:
+def utc(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
@@ -91,7 +92,7 @@ class DatasetAnswer(BaseModel):
             splits={name: stop - start for name, (start, stop) in row.splits.items()},
             rows=row.rows,
             bytes=row.bytes,
-            created=_time(row.created),
+            created=utc(row.created),
             versions=versions,
         )
 
@@ -116,7 +117,7 @@ class CheckpointAnswer(BaseModel):
             name=row.name,
             bytes=row.bytes,
             unavailable_layers=row.unavailable,
-            created=_time(row.created),
+            created=utc(row.created),
         )
 
 
@@ -153,7 +154,7 @@ class PackAnswer(BaseModel):
 
     @classmethod
     def of(cls, row: PackRow) -> PackAnswer:
-        times = {"created": _time(row.created), "last_used": _time(row.last_used)}
+        times = {"created": utc(row.created), "last_used": utc(row.last_used)}
         return cls(**(vars(row) | times))
 
 
@@ -171,7 +172,7 @@ class AttemptAnswer(BaseModel):
 
     @classmethod
     def of(cls, attempt: dict[str, Any]) -> AttemptAnswer:
-        times = {name: _time(attempt[name]) for name in ("began", "ended")}
+        times = {name: utc(attempt[name]) for name in ("began", "ended")}
         return cls(**(attempt | times))
 
 
@@ -190,6 +191,7 @@ class JobAnswer(BaseModel):
     next_try: datetime | None = Field(description="when it goes on after a passing fault")
     worker: str | None
     cancelling: bool
+    waits_for: str | None = Field(description="the key of the job that must succeed before")
     progress: dict[str, Any]
     result: dict[str, Any] | None
     error: dict[str, Any] | None
@@ -199,18 +201,18 @@ class JobAnswer(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> JobAnswer:
-        names = ("id", "kind", "state", "priority", "attempt", "worker", "cancelling")
+        names = ("id", "kind", "state", "priority", "attempt", "worker", "cancelling", "waits_for")
         return cls(
             pack_id=job.spec.get("pack_id"),
             submitters=list(job.submitters),
             attempts=[AttemptAnswer.of(attempt) for attempt in job.attempts],
-            next_try=_time(job.next_try),
+            next_try=utc(job.next_try),
             progress=job.progress,
             result=job.result,
             error=job.error,
-            created=_time(job.created),
-            started=_time(job.started),
-            finished=_time(job.finished),
+            created=utc(job.created),
+            started=utc(job.started),
+            finished=utc(job.finished),
             **{name: getattr(job, name) for name in names},
         )
 
@@ -242,7 +244,16 @@ class EstimateAnswer(BaseModel):
 
 
 class HeadAnswer(BaseModel):
-    """A trained head with its scores and learning curves."""
+    """A trained head with its scores. Lists leave out the ``DETAILS`` of the metrics."""
+
+    DETAILS: ClassVar = (
+        "curves",
+        "sweep",
+        "evaluation",
+        "trust",
+        "label_noise",
+        "validation_right",
+    )
 
     object: Literal["head"] = "head"
     head_id: str
@@ -254,4 +265,9 @@ class HeadAnswer(BaseModel):
 
     @classmethod
     def of(cls, row: HeadRow) -> HeadAnswer:
-        return cls(**(vars(row) | {"created": _time(row.created)}))
+        return cls(**(vars(row) | {"created": utc(row.created)}))
+
+    @classmethod
+    def brief(cls, row: HeadRow) -> HeadAnswer:
+        metrics = {name: row.metrics[name] for name in row.metrics if name not in cls.DETAILS}
+        return cls.of(replace(row, metrics=metrics))

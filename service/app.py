@@ -9,15 +9,19 @@ from fastapi import FastAPI
 
 from service import problems
 from service.routes import (
+    advice,
     datasets,
     features,
     files,
     h5,
+    head_files,
     heads,
     health,
     jobs,
     networks,
     packs,
+    predictions,
+    studies,
     weights,
 )
 from service.settings import ServiceSettings
@@ -62,6 +66,10 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         datasets,
         weights,
         heads,
+        head_files,
+        predictions,
+        studies,
+        advice,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from cache.errors import InvalidRequest
 
-Format = Literal["raw", "npy", "arrow", "npz", "json"]
+Format = Literal["raw", "npy", "arrow", "npz", "safetensors", "json", "csv", "markdown"]
 Coding = Literal["zstd", "gzip"]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
@@ -16,7 +16,10 @@ MEDIA_TYPES: Final[dict[Format, str]] = {
     "npy": "application/x-npy",
     "arrow": "application/vnd.apache.arrow.stream",
     "npz": "application/x-npz",
+    "safetensors": "application/x-safetensors",
     "json": "application/json",
+    "csv": "text/csv",
+    "markdown": "text/markdown",
 }
 CODINGS: Final[tuple[Coding, ...]] = ("zstd", "gzip")
 
@@ -24,7 +27,7 @@ _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.[0-9]{0,3})?)", re.IGNORECASE)
 
 
 def chosen_format(given: str | None, accept: str | None, offered: Iterable[Format]) -> Format:
-    """``?format=`` if it is given, else what ``Accept`` likes best; ``*/*`` means raw bytes.
+    """``?format=`` if it is given, else what ``Accept`` likes best, of equals the first.
 
     Raises:
         InvalidRequest: nothing that is offered will do.

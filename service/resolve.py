@@ -15,7 +15,7 @@ from cache.errors import InvalidRequest, NotFound
 from cache.identity import sha256_file
 from cache.networks import NetworkInfo, WeightsInfo
 from cache.recipe import Numerics, Recipe, Tap, Transform, pack_id
-from cache.rows import DatasetRow
+from cache.rows import DatasetRow, WeightsRow
 from service.schemas import JobRequest, TapRequest, TransformRequest
 from service.state import State
 from service.views import KeptView
@@ -60,6 +60,33 @@ def resolve(state: State, request: JobRequest) -> Wanted:
         row=row,
         view=view,
         images=state.views.resolve(row, view),
+    )
+
+
+def resolve_classifier(state: State, network: str, weights: str) -> Recipe:
+    """The whole network as a recipe: official transform, tapped at its class scores.
+
+    Raises:
+        NotFound: no such network or weights.
+        InvalidRequest: weights that are known to have no classifier for ImageNet.
+    """
+    info = networks.get(network)
+    identity, published = resolve_weights(state, info, weights)
+    if published.acc1 is None:
+        raise _no_classifier(info, weights, "they end before the classifier")
+    layer = info.output_layer
+    uploaded = _uploaded(state, info, identity)
+    if uploaded and (missing := uploaded.unavailable.get(layer)):
+        raise _no_classifier(info, weights, f"{missing} is missing, of another shape or not finite")
+    return Recipe(info.name, identity, Tap(layer), networks.official_transform(info, published))
+
+
+def _no_classifier(info: NetworkInfo, weights: str, why: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"the weights {weights!r} of {info.name} cannot tell ImageNet's 1,000 classes: {why}",
+        value=weights,
+        remedy="use weights with the classifier, such as default; to classify into classes of "
+        "your own, train a head and POST images to /v1/heads/{id}/predict",
     )
 
 
@@ -131,14 +158,9 @@ def resolve_tap(info: NetworkInfo, request: TapRequest) -> Tap:
 
 def _check_available(state: State, info: NetworkInfo, weights: str, taps: list[Tap]) -> None:
     """An uploaded checkpoint may lack layers; say so now and not after the job has waited."""
-    if not weights.startswith("sha256:"):
-        return
-    try:
-        row = state.catalogue.find_weights(weights.removeprefix("sha256:"), info.name)
-    except NotFound:
-        return  # a file of the weights directory: the worker will check it
+    row = _uploaded(state, info, weights)
     for tap in taps:
-        if missing := row.unavailable.get(tap.layer):
+        if row and (missing := row.unavailable.get(tap.layer)):
             usable = [layer for layer in info.layers if layer not in row.unavailable]
             raise InvalidRequest(
                 f"the checkpoint {row.name!r} lacks {missing!r}, or has values in it that are not "
@@ -148,3 +170,13 @@ def _check_available(state: State, info: NetworkInfo, weights: str, taps: list[T
                 if usable
                 else "upload a complete checkpoint",
             )
+
+
+def _uploaded(state: State, info: NetworkInfo, weights: str) -> WeightsRow | None:
+    """What is known of an uploaded checkpoint; a file of the weights directory is the worker's."""
+    if not weights.startswith("sha256:"):
+        return None
+    try:
+        return state.catalogue.find_weights(weights.removeprefix("sha256:"), info.name)
+    except NotFound:
+        return None

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from cache.recipe import ChannelOrder, Compute, Interpolation, Pool, Resample, Resize, Stored
+from service.request import Request
 from service.selection import Selection
 
 Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]{0,99}$")]
-
-
-class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_unicode(cls, values: Any) -> Any:
-        """JSON can spell half of a surrogate pair, which no database or file can hold."""
-        try:
-            json.dumps(values, ensure_ascii=False, default=repr).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("text with a lone surrogate is not Unicode") from error
-        return values
 
 
 class TapRequest(Request):
@@ -243,26 +222,3 @@ class RowsRequest(Filters, Request):
             row=None if self.rows is None else tuple(self.rows),
             row_id=None if self.row_id is None else tuple(self.row_id),
         )
-
-
-class LabParamsRequest(Request):
-    epochs: int = Field(50, ge=1, le=10_000)
-    batch: int = Field(256, ge=1, le=1_000_000)
-    rate: float = Field(1e-3, gt=0, le=10)
-    seed: int = Field(0, ge=0, lt=2**63)
-
-
-class HeadRequest(Request):
-    """Train a head on a pack."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"pack_id": "3f2a9c0d1b7e-9b1d4c6a0f52"}]},
-    )
-
-    pack_id: str
-    method: Literal["lab"] = "lab"
-    params: LabParamsRequest = LabParamsRequest()
-    train: str = Field("train", description="the split to train on")
-    validation: str | None = Field(
-        "validation", description="the split to look at after each epoch, or null"
-    )

@@ -14,6 +14,7 @@ from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.rates import Rates
 from cache.store import Store
+from cache.studies import Studies
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
 from service.transfers import Transfers
@@ -28,6 +29,7 @@ class State:
     leases: Leases
     rates: Rates
     catalogue: Catalogue
+    studies: Studies
     shelf: PackShelf
     views: Views
     transfers: Transfers
@@ -56,6 +58,7 @@ def open_state(settings: ServiceSettings) -> State:
         leases=Leases(database),
         rates=Rates(database),
         catalogue=catalogue,
+        studies=Studies(database),
         shelf=PackShelf(catalogue, settings.store),
         views=Views(settings.store),
         transfers=Transfers(settings.large_transfers, settings.small_transfers),

@@ -15,6 +15,9 @@ from cache.jobs import Job, Jobs
 MAX_WAIT_SECONDS = 60.0
 UPLOAD_WAIT_SECONDS = 30.0
 """How long short jobs are waited for unless the client says otherwise."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+LATE = 0.1
+"""Of the time that a job took, its answer may come so much later."""
 
 
 def wait_seconds(prefer: str | None, default: float = 0.0) -> float:
@@ -26,13 +29,16 @@ def wait_seconds(prefer: str | None, default: float = 0.0) -> float:
     return 0.0 if "respond-async" in prefer.lower() else default
 
 
+def pause_after(waited: float) -> float:
+    """Seconds until the next look, after so many seconds."""
+    return min(max(SHORTEST_PAUSE, LATE * waited), LONGEST_PAUSE)
+
+
 async def wait_for(jobs: Jobs, job: Job, seconds: float) -> Job:
     """The job as it is when it has ended, or after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    pause = 0.02
-    while not job.is_final and (left := deadline - time.monotonic()) > 0:
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, 0.5)
+    began = time.monotonic()
+    while not job.is_final and (waited := time.monotonic() - began) < seconds:
+        await asyncio.sleep(min(pause_after(waited), seconds - waited))
         job = await run_sync(jobs.get, job.id)
     return job
 

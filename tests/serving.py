@@ -78,7 +78,7 @@ def serving(store: Store, **settings: Any) -> Iterator[Serving]:
 
 @contextmanager
 def worker_running(store: Store, **settings: Any) -> Iterator[Context]:
-    """A whole worker, both lanes, in threads of this process."""
+    """A whole worker, all its lanes, in threads of this process."""
     with working(store, poll_seconds=0.02, **settings) as context:
         thread = threading.Thread(target=run, args=(context,))
         thread.start()

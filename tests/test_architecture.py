@@ -24,6 +24,7 @@ ONLY_IN = {
     "torchvision": ("worker/",),
     "PIL": ("worker/",),
     "openvino": ("worker/engines/",),
+    "onnxruntime": ("worker/export/",),
     "simplejpeg": ("worker/pixels/jpeg.py",),
     "sklearn": ("worker/",),
     "h5py": (
@@ -54,8 +55,10 @@ ONLY_IN = {
         "cache/publish.py",
         "cache/queries.py",
         "cache/rates.py",
+        "cache/studies.py",
         "cache/tables.py",
         "cache/upkeep.py",
+        "cache/waiting.py",
         "cache/migrations/",
     ),
     "httpx": ("featurepack/",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cache.catalogue import Catalogue
 from cache.database import Database
@@ -134,6 +135,18 @@ def test_migrations_make_exactly_the_tables_that_the_code_knows(database: Databa
     with database.read() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     assert differences == []
+
+
+def test_heads_of_before_get_their_recipe_from_the_pack_that_is_there(catalogue: Catalogue) -> None:
+    add(catalogue, pack_row("1", recipe={"network": "resnet50"}))
+    add(catalogue, HeadRow("h", "1", "lab", {}, {}))
+    add(catalogue, HeadRow("alone", "evicted", "lab", {}, {}))
+    with catalogue.database.write() as connection:
+        connection.execute(sa.text("ALTER TABLE heads DROP COLUMN recipe"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
+    catalogue.database.migrate()
+    assert catalogue.find_head("h").recipe == {"network": "resnet50"}
+    assert catalogue.find_head("alone").recipe is None
 
 
 def test_an_unknown_database_is_refused() -> None:

@@ -305,7 +305,8 @@ def test_a_head_is_trained_downloaded_and_used(tmp_path: Path) -> None:
     client = script.client()
     assert client.train("p", epochs=3, validation=None).head_id == "h"
     sent = json.loads(script.requests[0].content)
-    assert sent == {"pack_id": "p", "params": {"epochs": 3}, "train": "train", "validation": None}
+    splits = {"train": "train", "validation": None}
+    assert sent == {"pack_id": "p", "method": "lab", "params": {"epochs": 3}} | splits
     assert client.head_weights("h")["classes"].tolist() == ["x", "y"]
     (prediction,) = client.predict("h", tmp_path / "a.png", top=1)
     assert prediction.classes == [("x", 0.9)]

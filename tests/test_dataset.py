@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from cache.dataset import ImageLocation, Manifest, View
 from cache.errors import InvalidRequest, NotFound
+from cache.manifest_file import load_manifest, save_manifest
+from tests.manifests import plain_manifest
 
 
 def make_manifest(
@@ -164,3 +168,24 @@ def test_views_need_a_train_split_or_a_single_one() -> None:
 def test_wrong_views_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(InvalidRequest):
         View(**change)
+
+
+def test_one_manifest_is_saved_by_several_threads_at_once(tmp_path: Path) -> None:
+    """As when a view is asked for twice in one moment."""
+    manifest = plain_manifest(2000)
+    failures: list[Exception] = []
+
+    def save() -> None:
+        try:
+            for _ in range(5):
+                save_manifest(tmp_path / "a.h5", manifest)
+        except Exception as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=save) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert load_manifest(tmp_path / "a.h5").dataset_id == manifest.dataset_id

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.serving import Serving
+from worker.heads.file import load
 
 
 def test_heads_are_trained_kept_and_used(served: Serving, pack: dict[str, Any]) -> None:
@@ -78,3 +79,69 @@ def test_a_damaged_head_is_said_to_be_and_trained_again(
     assert again["head_id"] == head["head_id"]
     assert again["created"] > head["created"]
     assert path.read_bytes()[:4] == sound[:4]
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "kind"),
+    [
+        ("linear", {"l2": [10, 1000.0]}, "linear"),
+        ("ridge", {"l2": 50}, "linear"),
+        ("knn", {"k": [1, 3]}, "knn"),
+        ("mlp", {"hidden": [16], "epochs": 2}, "mlp"),
+        ("centroid", {}, "linear"),
+    ],
+)
+def test_every_method_is_trained_and_predicts(
+    served: Serving, pack: dict[str, Any], method: str, params: dict[str, Any], kind: str
+) -> None:
+    """A prediction on an uploaded image is the one of its row."""
+    body = {"pack_id": pack["pack_id"], "method": method, "params": params}
+    head = served.post("/v1/heads", body, headers={"Prefer": "wait=60"})
+    assert head["method"] == method
+    metrics = head["metrics"]
+    low, high = metrics["validation_interval"]
+    assert low <= metrics["validation_accuracy"] <= high
+    assert metrics["evaluation"]["roc_auc"] is not None
+    assert metrics["trust"]["exact_duplicates"] == 0
+    assert ("sweep" in metrics) == (method in ("linear", "knn"))
+    content = served.http.get(f"/v1/heads/{head['head_id']}/weights").content
+    assert str(np.load(io.BytesIO(content))["kind"]) == kind
+    (listed,) = [
+        one for one in served.get("/v1/heads")["items"] if one["head_id"] == head["head_id"]
+    ]
+    assert listed["metrics"]["validation_accuracy"] == metrics["validation_accuracy"]
+    assert not {"evaluation", "trust", "sweep", "label_noise"} & listed["metrics"].keys()
+
+    name = "validation/梨/001.png"
+    path = served.store.data_root / "set" / name  # type: ignore[operator]
+    with h5py.File(served.store.pack(pack["pack_id"])) as file:
+        row = file["features"][list(file["row_id"].asstr()).index(name)]
+    expected = load(served.store.head(head["head_id"])).probabilities(row[None])[0]
+    job = served.upload(
+        f"/v1/heads/{head['head_id']}/predict", 200, file=("b.png", path.read_bytes())
+    )
+    got = {one["class"]: one["probability"] for one in job["result"]["predictions"][0]["classes"]}
+    assert got["梨"] == pytest.approx(expected[1], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "said"),
+    [
+        ("linear", {"epochs": 3}, "params.epochs"),
+        ("linear", {"l2": []}, "params.l2"),
+        ("linear", {"l2": [1, 0]}, "params.l2"),
+        ("ridge", {"l2": "strong"}, "params.l2"),
+        ("knn", {"k": 0}, "params.k"),
+        ("knn", {"k": [[1]]}, "params.k"),
+        ("mlp", {"dropout": 1}, "params.dropout"),
+        ("mlp", {"hidden": []}, "params.hidden"),
+        ("centroid", {"seed": 1}, "params.seed"),
+        ("svm", {}, "method is one of lab, linear"),
+        (["lab"], {}, "method is one of lab, linear"),
+    ],
+)
+def test_settings_of_no_method_are_problems(
+    served: Serving, pack: dict[str, Any], method: Any, params: dict[str, Any], said: str
+) -> None:
+    body = {"pack_id": pack["pack_id"], "method": method, "params": params}
+    assert said in served.post("/v1/heads", body, 422)["detail"]

@@ -52,6 +52,12 @@ def test_cifar_10_by_the_labs_recipe(store: Store) -> None:
         job = service.post("/v1/jobs", body, 202)
         while job["state"] in ("queued", "running"):
             job = service.get(f"/v1/jobs/{job['id']}", headers={"Prefer": "wait=60"})
-        head = service.post("/v1/heads", {"pack_id": job["pack_id"]}, headers={"Prefer": "wait=60"})
+        body = {"pack_id": job["pack_id"]}
+        head = service.post("/v1/heads", body, headers={"Prefer": "wait=60"})
+        linear = service.post(
+            "/v1/heads", body | {"method": "linear"}, headers={"Prefer": "wait=60"}
+        )
     assert dataset["splits"] == {"train": 1000, "validation": 2000}
     assert head["metrics"]["validation_accuracy"] >= 0.80
+    assert linear["metrics"]["validation_accuracy"] >= 0.82
+    assert linear["metrics"]["trust"]["near_duplicates"] == 4, "one photograph of a car, repeated"

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from cache.database import Database
 from cache.errors import Conflict, InvalidRequest, LeaseLost, NotFound, Unavailable
-from cache.jobs import MAX_SUBMITTERS, Job, Jobs, NewJob
+from cache.jobs import Job, Jobs, NewJob
 from cache.leases import MAX_DEATHS, MAX_FAILURES, SUSPECT_DEATHS, Leases, Shard, pause_after
+from cache.submitters import MAX_SUBMITTERS
 from cache.tables import jobs as jobs_table
 
 NEW = NewJob("extract", "extract:a", {"pack_id": "a"})

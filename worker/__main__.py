@@ -7,8 +7,10 @@ import signal
 import sys
 
 from worker.allocator import keep_freed_memory
+from worker.openmp import spin_briefly
 
 keep_freed_memory()  # before torch allocates anything
+spin_briefly()  # before it loads OpenMP
 
 import torch  # noqa: E402
 

@@ -12,7 +12,7 @@ from cache.jobs import Job, Jobs
 from worker.context import Context
 from worker.faults import as_failure, is_passing
 from worker.lease import Cancelled, Lease, Stopping
-from worker.tasks import EXTRACTION, QUICK, Task
+from worker.tasks import LANES, Task
 from worker.upkeep import keep_up
 
 log = logging.getLogger("featurepack.worker")
@@ -90,10 +90,10 @@ def _with_names(failure: FeaturepackError, job: Job) -> FeaturepackError:
 
 
 def run(context: Context) -> None:
-    """Work until ``context.stop`` is set: one lane for extractions, one for short jobs."""
+    """Work until ``context.stop`` is set: each lane does one job after the other."""
     lanes = [
         threading.Thread(target=_lane, args=(context, tasks), name=name)
-        for name, tasks in (("extraction", EXTRACTION), ("quick", QUICK))
+        for name, tasks in LANES.items()
     ]
     lanes.append(threading.Thread(target=keep_up, args=(context,), name="upkeep"))
     for lane in lanes:

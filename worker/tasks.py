@@ -1,4 +1,4 @@
-"""Kinds of jobs → what is done for them, and which of the worker's two lanes they run in."""
+"""Kinds of jobs → what is done for them, and which of the worker's three lanes they run in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from worker.context import Context
 from worker.extract import extract
 from worker.lease import Lease
 from worker.quick import (
+    classify,
+    export_onnx,
     import_pack,
     ingest_dataset,
     predict,
@@ -34,14 +36,24 @@ def _one_by_one(do: Callable[[Context, Job, Lease], None]) -> Task:
 EXTRACTION: Final[Mapping[str, Task]] = MappingProxyType({"extract": extract})
 """Long jobs, one at a time on a device."""
 
-QUICK: Final[Mapping[str, Task]] = MappingProxyType(
+FILES: Final[Mapping[str, Task]] = MappingProxyType(
     {
         "ingest": _one_by_one(ingest_dataset),
         "weights": _one_by_one(take_checkpoint),
         "import": _one_by_one(import_pack),
-        "head": _one_by_one(train_head),
-        "predict": _one_by_one(predict),
+        "onnx": _one_by_one(export_onnx),
         "verify": _one_by_one(verify_pack),
     }
 )
-"""Short jobs, which must not wait for a long one."""
+"""Jobs as long as the files that they read or write, which must not wait for an extraction."""
+
+QUICK: Final[Mapping[str, Task]] = MappingProxyType(
+    {
+        "head": _one_by_one(train_head),
+        "predict": _one_by_one(predict),
+        "classify": _one_by_one(classify),
+    }
+)
+"""Jobs that somebody waits for."""
+
+LANES: Final = {"extraction": EXTRACTION, "files": FILES, "quick": QUICK}

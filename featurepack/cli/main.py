@@ -12,7 +12,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from featurepack import __version__
-from featurepack.cli import cache, datasets, heads, jobs, networks, packs, serve, weights
+from featurepack.cli import (
+    cache,
+    datasets,
+    heads,
+    jobs,
+    networks,
+    packs,
+    serve,
+    studies,
+    using,
+    weights,
+)
 from featurepack.cli.output import Output
 from featurepack.cli.parsing import UsageError
 from featurepack.client import DEFAULT_URL, Client
@@ -41,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for part in (serve, networks, datasets, weights, jobs, packs, heads, cache):
+    for part in (serve, networks, datasets, weights, jobs, packs, heads, using, studies, cache):
         part.add(commands)
     return parser
 

@@ -62,6 +62,10 @@ class Output:
         else:
             self._out.print(text)
 
+    def text(self, text: str) -> None:
+        """Something for another program, as it is."""
+        self._out.file.write(text)
+
     def hint(self, text: str) -> None:
         """What the reader may want to know beside the result."""
         self._err.print(text)

@@ -75,3 +75,17 @@ def share(text: str) -> float:
 
 
 share.__name__ = "share between 0 and 1"
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers with commas between."""
+    return [float(part) for part in text.split(",")]
+
+
+def whole_numbers(text: str) -> list[int]:
+    """Whole numbers with commas between."""
+    return [positive(part) for part in text.split(",")]
+
+
+numbers.__name__ = "number, or several with commas"
+whole_numbers.__name__ = "whole number from 1, or several with commas"

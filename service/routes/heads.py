@@ -1,25 +1,22 @@
-"""``/v1/heads``: train, compare, download, use."""
+"""``/v1/heads``: train, compare."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Annotated, Any
-from uuid import uuid4
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Response, UploadFile
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Header, Query, Response
 
-from cache.errors import InvalidRequest, NotFound
-from cache.identity import blake2b_hex, canonical_json
+from cache.errors import NotFound
+from cache.head_ids import head_id_of, head_job_key
 from cache.jobs import Job, NewJob
 from cache.rows import HeadRow
 from service.answers import HeadAnswer, JobAnswer, Listing, listing
+from service.head_requests import HeadRequest
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
-from service.schemas import HeadRequest
 from service.state import Kept, State
-from service.uploads import saved
-from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+from service.waiting import outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/heads", tags=["heads"])
 
@@ -36,7 +33,11 @@ async def train(
     kept: Kept,
     prefer: Annotated[str | None, Header(description="wait=N waits up to N seconds")] = None,
 ) -> HeadAnswer | JobAnswer:
-    """Train a head: 200 and the head if the same was trained before, else 202 and the job."""
+    """Train a head: 200 and the head if the same was trained before, else 202 and the job.
+
+    ``method`` is ``lab``, ``linear``, ``ridge``, ``knn``, ``mlp`` or ``centroid``; each has its own
+    ``params``. What each does and what ``metrics`` say: docs/heads.md.
+    """
     found = await run_sync(_submit, kept, request)
     if isinstance(found, Job):
         job = await outcome(kept.jobs, found, wait_seconds(prefer), response)
@@ -59,9 +60,10 @@ def _submit(kept: State, request: HeadRequest) -> HeadRow | Job:
                 remedy=f"use one of: {', '.join(row.splits)}; validation may be null, and "
                 "view.validation splits one off when the pack is submitted",
             )
-    spec = request.model_dump() | {"etag": row.etag}
-    head_id = blake2b_hex(canonical_json(spec))[:24]
-    new = NewJob("head", f"head:{head_id}", spec | {"head_id": head_id})
+    spec = request.model_dump(exclude_none=True) | {"validation": request.validation}
+    head_id = head_id_of(spec, row.etag)
+    named = spec | {"etag": row.etag, "head_id": head_id}
+    new = NewJob("head", head_job_key(spec), named)
     return kept.jobs.submit(new, partial(_trained, kept, head_id))
 
 
@@ -79,51 +81,12 @@ def list_heads(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[HeadAnswer]:
-    """Heads, newest first."""
+    """Heads, newest first, without curves, evaluation, trust and label noise."""
     page = kept.catalogue.heads(pack_id=pack_id, cursor=cursor, limit=limit)
-    return listing(page, HeadAnswer.of)
+    return listing(page, HeadAnswer.brief)
 
 
 @router.get("/{head_id}")
 def get_head(head_id: str, kept: Kept) -> HeadAnswer:
-    """A head's settings, scores and learning curves."""
+    """A head's settings and everything that is known of it."""
     return HeadAnswer.of(kept.catalogue.find_head(head_id))
-
-
-@router.get("/{head_id}/weights", response_class=FileResponse)
-def get_weights(head_id: str, kept: Kept) -> FileResponse:
-    """A NumPy ``.npz``: ``weight`` [D, K], ``bias`` [K] (float32), ``classes`` [K]."""
-    row = kept.catalogue.find_head(head_id)
-    path = kept.store.head(row.head_id)
-    if not path.is_file():
-        raise NotFound(f"the file of head {head_id!r} is gone", value=head_id, remedy="train again")
-    return FileResponse(path, media_type="application/x-npz", filename=f"head_{head_id}.npz")
-
-
-@router.post("/{head_id}/predict", status_code=202)
-async def predict(
-    head_id: str,
-    file: list[UploadFile],
-    response: Response,
-    kept: Kept,
-    top: Annotated[int, Query(ge=1, le=1000)] = 5,
-    prefer: Annotated[str | None, Header()] = None,
-) -> JobAnswer:
-    """Classify images: each goes through the pack's network and transform, then the head.
-
-    Waits up to 30 seconds: 200 and the job, whose ``result`` has the predictions, else 202.
-    """
-    head = await run_sync(kept.catalogue.find_head, head_id)
-    if not file:
-        raise InvalidRequest("no image was sent", value=None, remedy="send parts named 'file'")
-    job = await run_sync(_submit_predict, kept, head, file, top)
-    job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
-    if job.result is not None:
-        response.status_code = 200
-    return JobAnswer.of(job)
-
-
-def _submit_predict(kept: State, head: HeadRow, files: list[UploadFile], top: int) -> Job:
-    with saved(kept.store, files) as uploads:
-        spec = {"head_id": head.head_id, "uploads": uploads, "top": top}
-        return kept.jobs.enqueue(NewJob("predict", f"predict:{uuid4().hex}", spec))

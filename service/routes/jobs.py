@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from functools import partial
 from typing import Annotated, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from cache.errors import Conflict, CorruptData, Unavailable
-from cache.jobs import Job, NewJob
-from cache.recipe import Recipe
+from cache.errors import Unavailable
+from cache.jobs import Job
 from cache.rows import PackRow
 from service.answers import EstimateAnswer, JobAnswer, Listing, PackAnswer, Submissions, listing
 from service.estimate import estimate
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
-from service.resolve import Wanted, resolve
+from service.resolve import resolve
 from service.schemas import JobRequest
 from service.state import Kept, State
+from service.submitting import refuse_broken, submit_pack
 from service.waiting import outcome, wait_for, wait_seconds
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -29,6 +28,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 EVENT_SECONDS = 0.5
 
 Answer = PackAnswer | JobAnswer | Submissions
+
+Kind = Literal[
+    "extract", "ingest", "weights", "import", "head", "predict", "classify", "onnx", "verify"
+]
 
 
 @router.post(
@@ -49,7 +52,7 @@ async def submit(
     are built by one forward pass.
     """
     wanted = await run_sync(resolve, kept, request)
-    found = [await run_sync(_submit_one, kept, wanted, r, request) for r in wanted.recipes]
+    found = [await run_sync(submit_pack, kept, wanted, r, request) for r in wanted.recipes]
     seconds = wait_seconds(prefer)
     if request.taps is None:
         return await _answer_one(kept, found[0], request.on_error, seconds, response)
@@ -76,53 +79,8 @@ async def _answer_one(
 async def _pack_or_job(kept: State, found: PackRow | Job, on_error: str) -> PackAnswer | JobAnswer:
     if isinstance(found, Job) and found.state == "succeeded":
         found = await run_sync(kept.catalogue.find_pack, found.spec["pack_id"])
-        _refuse_broken(found, on_error)  # the job may have been another's, who masks them
+        refuse_broken(found, on_error)  # the job may have been another's, who masks them
     return PackAnswer.of(found) if isinstance(found, PackRow) else JobAnswer.of(found)
-
-
-def _submit_one(kept: State, wanted: Wanted, recipe: Recipe, request: JobRequest) -> PackRow | Job:
-    """The cached pack, or the job that builds it: one that is active already, or a new one."""
-    pack_id = wanted.pack_id(recipe)
-    dataset_id = wanted.images.dataset_id
-    kept.views.keep(wanted.row, wanted.view, wanted.images)
-    new = NewJob(
-        kind="extract",
-        key=f"extract:{pack_id}",
-        spec={
-            "pack_id": pack_id,
-            "recipe": recipe.as_dict(),
-            "dataset_id": dataset_id,
-            "dataset": wanted.dataset,
-            "on_error": request.on_error,
-        },
-        together=f"{recipe.forward_id}-{dataset_id}-{request.on_error}",
-        priority=request.priority,
-        submitter=request.submitter,
-    )
-    found = kept.jobs.submit(new, partial(kept.catalogue.hit, pack_id=pack_id, store=kept.store))
-    if isinstance(found, PackRow):
-        _check_hit(found, recipe, dataset_id, request.on_error)
-    return found
-
-
-def _check_hit(row: PackRow, recipe: Recipe, dataset_id: str, on_error: str) -> None:
-    """A pack id is cut short; a hit is one only if the whole ids agree."""
-    if (row.recipe_id, row.dataset_id) != (recipe.recipe_id, dataset_id):
-        raise Conflict(
-            f"another pack has the id {row.pack_id}",
-            value=row.pack_id,
-            remedy="delete that pack, or change the request",
-        )
-    _refuse_broken(row, on_error)
-
-
-def _refuse_broken(row: PackRow, on_error: str) -> None:
-    if on_error == "fail" and row.invalid_rows:
-        raise CorruptData(
-            f"{len(row.invalid_rows)} images of the pack could not be decoded",
-            value=row.invalid_rows[:100],
-            remedy="repair or remove them, or submit with on_error 'mask'",
-        )
 
 
 @router.post("/estimate")
@@ -138,10 +96,7 @@ def list_jobs(
     state: Annotated[
         Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()
     ] = None,
-    kind: Annotated[
-        Literal["extract", "ingest", "weights", "import", "head", "predict", "verify"] | None,
-        Query(),
-    ] = None,
+    kind: Annotated[Kind | None, Query()] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[JobAnswer]:

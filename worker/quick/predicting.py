@@ -1,90 +1,86 @@
-"""``predict``: images → network → head → class probabilities.
+"""``predict``: uploaded images, or rows of the head's pack → class probabilities.
 
-Shapes: N images, D values in a row, K classes.
+Shapes: B rows of a block, K classes.
 """
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-
-from cache.errors import CorruptData, InvalidRequest
 from cache.jobs import Job
-from cache.recipe import Recipe
+from cache.pack import Pack
+from cache.publish import open_sound_pack
+from cache.rows import HeadRow
 from worker.context import Context
+from worker.heads.file import Head
+from worker.heads.kept import load_head, recipe_of
 from worker.lease import Lease
-from worker.networks import pool, run
-from worker.pixels.images import decode
-from worker.pixels.transforms import apply
+from worker.quick.images import rows_of
+from worker.quick.ranking import most_probable
+
+BLOCK_ROWS = 1024
 
 
 def predict(context: Context, job: Job, lease: Lease) -> None:
-    """Answer the ``top`` most probable classes of each uploaded image.
+    """Answer the ``top`` most probable classes of each image or row.
 
     Raises:
-        InvalidRequest: the head's pack was imported, so nobody knows how its rows were made.
-        CorruptData: an image cannot be decoded.
+        InvalidRequest: images, and the head's pack was imported.
+        NotFound, Conflict: rows, and the pack is gone or quarantined.
+        CorruptData: an image cannot be decoded, or the head's file is damaged.
     """
-    head = context.catalogue.find_head(job.spec["head_id"])
-    row = context.catalogue.find_pack(head.pack_id)
-    if row.imported:
-        raise InvalidRequest(
-            f"the recipe of pack {row.pack_id} is unknown: it was imported",
-            value=head.head_id,
-            remedy="train a head on a pack that was extracted here",
-        )
-    recipe = Recipe.from_dict(row.recipe)
+    spec = job.spec
+    row = context.catalogue.find_head(spec["head_id"])
+    head = load_head(context, row.head_id)
+    if "rows" in spec:
+        predictions = _of_rows(context, row, head, spec["rows"], spec["top"], lease)
+    else:
+        predictions = list(_of_images(context, row, head, spec["uploads"], spec["top"], lease))
+    context.leases.finish(job, lambda _: {"predictions": predictions})
+
+
+def _of_images(
+    context: Context,
+    row: HeadRow,
+    head: Head,
+    uploads: Sequence[dict[str, str]],
+    top: int,
+    lease: Lease,
+) -> Iterator[dict[str, Any]]:
+    recipe = recipe_of(context, row)
     network = context.build_network(recipe, [recipe.tap.layer])
-    weight_DK, bias_K = _load(context, head.head_id)
-    answers = []
-    for upload in job.spec["uploads"]:
-        lease.check()
-        features_D = _features(upload, recipe, network)
-        probability_K = _softmax(features_D @ weight_DK + bias_K)
-        best = np.argsort(-probability_K, kind="stable")[: job.spec["top"]]
-        answers.append(
-            {
-                "name": upload["name"],
-                "classes": [
-                    {"class": row.classes[k], "probability": round(float(probability_K[k]), 6)}
-                    for k in best
-                ],
-            }
-        )
-    context.leases.finish(job, lambda _: {"predictions": answers})
+    for upload, features in zip(uploads, rows_of(network, uploads, recipe, lease), strict=True):
+        probability_K = head.probabilities(features)[0]
+        classes = most_probable(probability_K, head.classes, top)
+        yield {"name": upload["name"], "classes": classes}
 
 
-def _load(context: Context, head_id: str) -> tuple[Any, Any]:
-    """Weights [D, K] and bias [K]. A head whose file is damaged is forgotten: train it again."""
-    try:
-        with context.store.head(head_id).open("rb") as file:  # np.load would not close a bad one
-            saved = np.load(file, allow_pickle=False)
-            return saved["weight"], saved["bias"]
-    except (FileNotFoundError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
-        context.store.check()
-        context.catalogue.forget_head(head_id)
-        raise CorruptData(
-            f"the file of head {head_id} is damaged or gone",
-            value=head_id,
-            remedy="train the head again; nothing else is lost",
-        ) from error
+def _of_rows(
+    context: Context, row: HeadRow, head: Head, rows: list[int], top: int, lease: Lease
+) -> list[dict[str, Any]]:
+    """From the pack alone, without the network. Its file is held, so that it is not evicted."""
+    found: list[dict[str, Any]] = []
+    _, pack = open_sound_pack(
+        context.catalogue, context.store, context.catalogue.find_sound_pack(row.pack_id)
+    )
+    with context.store.reading(row.pack_id):
+        for first in range(0, len(rows), BLOCK_ROWS):
+            lease.check()
+            block = rows[first : first + BLOCK_ROWS]
+            probability_BK = head.probabilities(pack.features[block])
+            for number, probability_K in zip(block, probability_BK, strict=True):
+                valid = bool(pack.valid_N[number])  # else there is nothing to tell from
+                classes = most_probable(probability_K, head.classes, top) if valid else []
+                found.append(_described(pack, number) | {"classes": classes})
+    return found
 
 
-def _features(upload: dict[str, str], recipe: Recipe, network: torch.nn.Module) -> Any:
-    try:
-        pixels_HWC = decode(Path(upload["path"]).read_bytes())
-    except CorruptData as error:
-        raise CorruptData(
-            f"{upload['name']}: {error.message}", value=upload["name"], remedy=error.remedy
-        ) from error
-    outputs = run(network, apply(pixels_HWC, recipe.transform)[None])
-    return pool(outputs[recipe.tap.layer], recipe.tap.pool)[0].numpy().ravel()
-
-
-def _softmax(logits_K: Any) -> Any:
-    exponents_K = np.exp(logits_K - logits_K.max())
-    return exponents_K / exponents_K.sum()
+def _described(pack: Pack, number: int) -> dict[str, Any]:
+    label = int(pack.labels_N[number])
+    return {
+        "name": pack.row_id_N[number],
+        "row": number,
+        "label": pack.classes[label] if label >= 0 else None,
+        "valid": bool(pack.valid_N[number]),
+    }

@@ -1,0 +1,72 @@
+"""A recipe and a dataset → the job that builds their pack; and what a cached pack must be."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cache.errors import Conflict, CorruptData
+from cache.jobs import Job, NewJob
+from cache.recipe import Recipe
+from cache.rows import PackRow
+from service.resolve import Wanted
+from service.schemas import JobRequest
+from service.state import State
+
+
+def extraction(wanted: Wanted, recipe: Recipe, request: JobRequest) -> NewJob:
+    """The job; those of one request's taps are done by one forward pass."""
+    pack_id, dataset_id = wanted.pack_id(recipe), wanted.images.dataset_id
+    return NewJob(
+        kind="extract",
+        key=extraction_key(pack_id),
+        spec={
+            "pack_id": pack_id,
+            "recipe": recipe.as_dict(),
+            "dataset_id": dataset_id,
+            "dataset": wanted.dataset,
+            "on_error": request.on_error,
+        },
+        together=f"{recipe.forward_id}-{dataset_id}-{request.on_error}",
+        priority=request.priority,
+        submitter=request.submitter,
+    )
+
+
+def extraction_key(pack_id: str) -> str:
+    return f"extract:{pack_id}"
+
+
+def submit_pack(kept: State, wanted: Wanted, recipe: Recipe, request: JobRequest) -> PackRow | Job:
+    """The cached pack, or the job that builds it: one that is active already, or a new one.
+
+    Raises:
+        Conflict: another pack has the id.
+        CorruptData: the cached pack has broken images, and the request says that they are errors.
+    """
+    kept.views.keep(wanted.row, wanted.view, wanted.images)
+    find = partial(kept.catalogue.hit, pack_id=wanted.pack_id(recipe), store=kept.store)
+    found = kept.jobs.submit(extraction(wanted, recipe, request), find)
+    if isinstance(found, PackRow):
+        check_hit(found, recipe, wanted.images.dataset_id)
+        refuse_broken(found, request.on_error)
+    return found
+
+
+def check_hit(row: PackRow, recipe: Recipe, dataset_id: str) -> None:
+    """A pack id is cut short; a hit is one only if the whole ids agree. Raises Conflict."""
+    if (row.recipe_id, row.dataset_id) != (recipe.recipe_id, dataset_id):
+        raise Conflict(
+            f"another pack has the id {row.pack_id}",
+            value=row.pack_id,
+            remedy="delete that pack, or change the request",
+        )
+
+
+def refuse_broken(row: PackRow, on_error: str) -> None:
+    """Raises CorruptData."""
+    if on_error == "fail" and row.invalid_rows:
+        raise CorruptData(
+            f"{len(row.invalid_rows)} images of the pack could not be decoded",
+            value=row.invalid_rows[:100],
+            remedy="repair or remove them, or submit with on_error 'mask'",
+        )

@@ -1,0 +1,1 @@
+"""A network and a head as one file that others run without us."""

@@ -1,0 +1,1 @@
+"""Heads: small classifiers trained on a pack's rows. One method a file."""
