@@ -20,3 +20,23 @@ class Request(BaseModel):
         except UnicodeEncodeError as error:
             raise ValueError("text with a lone surrogate is not Unicode") from error
         return values
+
+
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a body that a route reads by itself, for its ``openapi_extra``.
+
+    References are replaced by what they name: within an OpenAPI document they would lead nowhere.
+    """
+    schema = model.model_json_schema()
+    named = schema.pop("$defs", {})
+
+    def whole(node: Any) -> Any:
+        if isinstance(node, list):
+            return [whole(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return whole(named[node["$ref"].removeprefix("#/$defs/")])
+        return {key: whole(each) for key, each in node.items() if key != "discriminator"}
+
+    return dict(whole(schema))

@@ -17,6 +17,7 @@ from cache.jobs import Job, NewJob
 from service.answers import DatasetAnswer, JobAnswer, Listing, listing
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.problems import validated
+from service.request import body_schema
 from service.schemas import DatasetRequest, Name
 from service.state import Kept, State
 from service.uploads import Upload, saved
@@ -28,7 +29,7 @@ _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": DatasetRequest.model_json_schema()},
+            "application/json": {"schema": body_schema(DatasetRequest)},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

@@ -18,6 +18,7 @@ from cache.rows import HeadRow
 from service.answers import JobAnswer
 from service.problems import validated
 from service.reading import numbers
+from service.request import body_schema
 from service.resolve import resolve_classifier
 from service.schemas import RowsRequest
 from service.selection import Selection
@@ -53,7 +54,7 @@ def _body(**others: Any) -> dict[str, Any]:
     "/heads/{head_id}/predict",
     status_code=202,
     tags=["heads"],
-    openapi_extra=_body(**{"application/json": {"schema": RowsRequest.model_json_schema()}}),
+    openapi_extra=_body(**{"application/json": {"schema": body_schema(RowsRequest)}}),
 )
 async def predict(
     head_id: str,

@@ -1,0 +1,90 @@
+/** Two heads side by side. */
+
+import { Alert, Select, SimpleGrid, Stack } from "@mantine/core";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+
+import { bestPacksQuery, headQuery, headsQuery } from "../api/calls";
+import { metricsOf, type Head } from "../api/shapes";
+import { Heading } from "../parts/Heading";
+import { Trouble } from "../parts/Trouble";
+import { Waiting } from "../parts/Waiting";
+import { percent } from "../words/numbers";
+import { HeadDetails } from "./HeadDetails";
+import { agreement } from "./paired";
+
+export function CompareView() {
+  const { left, right } = useSearch({ from: "/compare" });
+  const navigate = useNavigate({ from: "/compare" });
+  const first = useQuery({ ...headQuery(left ?? ""), enabled: left !== undefined });
+  const second = useQuery({ ...headQuery(right ?? ""), enabled: right !== undefined });
+  const choose = (side: "left" | "right") => (headId: string | null) =>
+    void navigate({
+      search: (before) => ({ ...before, [side]: headId ?? undefined }),
+      replace: true,
+    });
+  return (
+    <Stack gap="md">
+      <Heading
+        title="Compare heads"
+        under="Side by side, and image by image where both saw the same ones."
+      />
+      {first.data && second.data && <Verdict first={first.data} second={second.data} />}
+      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
+        {(
+          [
+            ["left", "First head", left, first],
+            ["right", "Second head", right, second],
+          ] as const
+        ).map(([side, label, headId, head]) => (
+          <Stack key={side} gap="md" miw={0}>
+            <Picker label={label} value={headId} onChange={choose(side)} />
+            {head.isError && <Trouble error={head.error} again={head.refetch} />}
+            {headId && head.isPending && <Waiting lines={10} />}
+            {head.data && headId && <HeadDetails head={head.data} narrow />}
+          </Stack>
+        ))}
+      </SimpleGrid>
+    </Stack>
+  );
+}
+
+interface PickerProps {
+  label: string;
+  value: string | undefined;
+  onChange: (headId: string | null) => void;
+}
+
+function Picker({ label, value, onChange }: PickerProps) {
+  const heads = useInfiniteQuery(headsQuery()).data?.pages.flatMap((page) => page.items) ?? [];
+  const packs = new Map(useQuery(bestPacksQuery).data?.items.map((pack) => [pack.pack_id, pack]));
+  const named = heads.map((head) => {
+    const pack = packs.get(head.pack_id);
+    const name = pack ? `${pack.network} on ${pack.dataset}` : head.pack_id;
+    const accuracy = percent(metricsOf(head).validation_accuracy);
+    return {
+      value: head.head_id,
+      label: `${name} · ${head.method} · ${accuracy} · ${head.head_id.slice(0, 6)}`,
+    };
+  });
+  return (
+    <Select
+      label={label}
+      placeholder="Choose a head"
+      data={named}
+      value={value ?? null}
+      onChange={onChange}
+      searchable
+      limit={100}
+    />
+  );
+}
+
+function Verdict({ first, second }: { first: Head; second: Head }) {
+  const words = agreement(metricsOf(first), metricsOf(second));
+  return (
+    <Alert color="cyan" variant="light" title={words.title}>
+      {words.detail}
+    </Alert>
+  );
+}

@@ -1,0 +1,124 @@
+/** The confusion matrix: drawn on a canvas, so that 256 classes are no trouble. */
+
+import { Group, Slider, Text } from "@mantine/core";
+import { useEffect, useRef, useState, type MouseEvent } from "react";
+
+import { count, percent } from "../words/numbers";
+import { mostConfused } from "./grid";
+
+interface Props {
+  confusion: number[][];
+  classes: string[];
+}
+
+const SMALLEST = 260;
+
+export function Confusion({ confusion, classes }: Props) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const fitting = Math.max(2, Math.min(34, Math.floor(380 / confusion.length)));
+  const [side, setSide] = useState(fitting);
+  const [hover, setHover] = useState<[label: number, predicted: number] | null>(null);
+  useEffect(() => draw(canvas.current, confusion, side), [confusion, side]);
+  const move = ({ nativeEvent }: MouseEvent) => {
+    const predicted = Math.floor(nativeEvent.offsetX / side);
+    const label = Math.floor(nativeEvent.offsetY / side);
+    setHover(confusion[label]?.[predicted] === undefined ? null : [label, predicted]);
+  };
+  const pixels = side * confusion.length;
+  return (
+    <>
+      <Text size="sm" mih={22} aria-live="off">
+        {hover
+          ? cellInWords(confusion, classes, hover)
+          : "Rows are labels, columns what was predicted."}
+      </Text>
+      <div
+        style={{ overflow: "auto", maxHeight: 420, minHeight: SMALLEST }}
+        tabIndex={0}
+        role="group"
+        aria-label="Confusion matrix, to scroll"
+      >
+        <canvas
+          ref={canvas}
+          role="img"
+          aria-label={`Confusion matrix of ${classes.length} classes. ${confusedInWords(confusion, classes)}`}
+          style={{ width: pixels, height: pixels, display: "block" }}
+          onMouseMove={move}
+          onMouseLeave={() => setHover(null)}
+        />
+      </div>
+      <Group mt="xs" gap="sm">
+        <Text size="xs" c="dimmed">
+          Size
+        </Text>
+        <Slider
+          w={160}
+          size="sm"
+          min={2}
+          max={40}
+          value={side}
+          onChange={setSide}
+          label={null}
+          thumbLabel="Size of the matrix"
+        />
+      </Group>
+      <Text size="xs" c="dimmed" mt="xs">
+        {confusedInWords(confusion, classes)}
+      </Text>
+    </>
+  );
+}
+
+function confusedInWords(confusion: number[][], classes: string[]): string {
+  const worst = mostConfused(confusion, 4).map(
+    ({ label, predicted, times }) => `${classes[label]} for ${classes[predicted]} (${times})`,
+  );
+  return worst.length ? `Most often taken: ${worst.join(", ")}.` : "Nothing is confused.";
+}
+
+function cellInWords(
+  confusion: number[][],
+  classes: string[],
+  [label, predicted]: [number, number],
+): string {
+  const row = confusion[label]!;
+  const all = row.reduce((sum, times) => sum + times, 0);
+  const times = row[predicted]!;
+  const share = all ? percent(times / all) : "–";
+  if (label === predicted)
+    return `${classes[label]}: ${count(times)} of ${count(all)} right (${share})`;
+  return `${classes[label]} taken for ${classes[predicted]}: ${count(times)} of ${count(all)} (${share})`;
+}
+
+/** Each row shaded by its shares; what is right in the accent, what is wrong in red. */
+function draw(canvas: HTMLCanvasElement | null, confusion: number[][], side: number): void {
+  const brush = canvas?.getContext("2d");
+  if (!canvas || !brush) return;
+  const style = getComputedStyle(canvas);
+  const [good, bad, line] = ["--page-accent", "--page-bad", "--page-line"].map((name) =>
+    style.getPropertyValue(name),
+  );
+  const density = window.devicePixelRatio || 1;
+  canvas.width = canvas.height = Math.round(side * confusion.length * density);
+  brush.scale(density, density);
+  const gap = side > 6 ? 1 : 0;
+  confusion.forEach((row, label) => {
+    const all = Math.max(
+      1,
+      row.reduce((sum, times) => sum + times, 0),
+    );
+    row.forEach((times, predicted) => {
+      brush.globalAlpha = times ? 0.15 + 0.85 * Math.sqrt(times / all) : 0.35;
+      brush.fillStyle = (times ? (label === predicted ? good : bad) : line) ?? "";
+      brush.fillRect(predicted * side, label * side, side - gap, side - gap);
+      if (!times || side < 24) return;
+      brush.globalAlpha = 1;
+      brush.fillStyle = style.getPropertyValue(
+        times / all > 0.4 ? "--page-surface" : "--mantine-color-text",
+      );
+      brush.font = "11px sans-serif";
+      brush.textAlign = "center";
+      brush.fillText(String(times), (predicted + 0.5) * side, label * side + side / 2 + 4);
+    });
+  });
+}

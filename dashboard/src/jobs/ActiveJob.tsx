@@ -1,0 +1,78 @@
+/** A job that is running or will: how far it is, how fast, what limits it. */
+
+import { Group, Progress, Text } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+
+import { progressOf, type Job } from "../api/shapes";
+import { LineChart } from "../charts/LineChart";
+import { Moment } from "../parts/Moment";
+import { digits, percent } from "../words/numbers";
+import { Acts } from "./Acts";
+import { useRates } from "./rates";
+import { State } from "./State";
+import { kindInWords, limitInWords, progressInWords, share } from "./words";
+
+export function ActiveJob({ job }: { job: Job }) {
+  const progress = progressOf(job);
+  const done = share(progress);
+  const rates = useRates(job);
+  return (
+    <section className="panel" aria-label={`${kindInWords(job)}, ${job.state}`}>
+      <Group justify="space-between" mb={6}>
+        <Link to="/jobs/$jobId" params={{ jobId: job.id }} className="link">
+          <Text span fw={600} size="sm">
+            {kindInWords(job)}{" "}
+            {job.pack_id && (
+              <Text span c="dimmed" size="xs">
+                {job.pack_id}
+              </Text>
+            )}
+          </Text>
+        </Link>
+        <Group gap="sm">
+          <Text size="sm" component="span">
+            <State job={job} />
+          </Text>
+          <Acts job={job} />
+        </Group>
+      </Group>
+      <Progress
+        value={100 * (done ?? (job.state === "running" ? 1 : 0))}
+        animated={job.state === "running"}
+        striped={job.state === "running" && done === null}
+        aria-label={done === null ? "Progress not known" : `${percent(done, 0)} done`}
+      />
+      <Text size="xs" c="dimmed" mt={4} mih={18}>
+        {job.state === "queued" ? <Queued job={job} /> : progressInWords(progress)}
+      </Text>
+      {rates.length > 1 && (
+        <>
+          <LineChart
+            label="Images per second"
+            height={110}
+            lines={[{ name: "images/s", colour: "var(--page-accent)", points: rates }]}
+            yRange={[0, 1.1 * Math.max(...rates.map(([, rate]) => rate))]}
+            xName="seconds"
+            word={digits}
+          />
+          <Text size="xs" c="dimmed">
+            Limited by {limitInWords(progress)}
+          </Text>
+        </>
+      )}
+    </section>
+  );
+}
+
+function Queued({ job }: { job: Job }) {
+  if (job.waits_for) return <>Waits until {job.waits_for} is there</>;
+  if (job.next_try)
+    return (
+      <>A passing fault stopped it; it goes on at {new Date(job.next_try).toLocaleTimeString()}</>
+    );
+  return (
+    <>
+      Waits for a worker since <Moment at={job.created} />
+    </>
+  );
+}

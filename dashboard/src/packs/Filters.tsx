@@ -1,0 +1,98 @@
+import { Button, Group, Select, TextInput } from "@mantine/core";
+import { useDebouncedCallback } from "@mantine/hooks";
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+
+import { datasetsQuery, networksQuery } from "../api/calls";
+import type { PacksSearch } from "./packsSearch";
+
+interface Props {
+  search: PacksSearch;
+  onChange: (change: Partial<PacksSearch>) => void;
+}
+
+const TYPING_MS = 180;
+const STATES = [
+  { value: "sound", label: "Sound" },
+  { value: "damaged", label: "Damaged" },
+  { value: "pinned", label: "Pinned" },
+];
+
+/** What is typed stands at once in the field, and soon after in the address and the table. */
+export function Filters({ search, onChange }: Props) {
+  const networks = useQuery(networksQuery).data?.items.map((one) => one.name) ?? [];
+  const datasets = useQuery(datasetsQuery).data?.items.map((one) => one.name) ?? [];
+  const any = search.q ?? search.network ?? search.dataset ?? search.health ?? search.pinned;
+  return (
+    <Group gap="xs" role="search" aria-label="Filter packs">
+      <Words words={search.q ?? ""} onChange={(q) => onChange({ q })} />
+      <Select
+        aria-label="Network"
+        placeholder="Any network"
+        data={networks}
+        value={search.network ?? null}
+        onChange={(network) => onChange({ network: network ?? undefined })}
+        searchable
+        clearable
+        w={170}
+      />
+      <Select
+        aria-label="Dataset"
+        placeholder="Any dataset"
+        data={datasets}
+        value={search.dataset ?? null}
+        onChange={(dataset) => onChange({ dataset: dataset ?? undefined })}
+        searchable
+        clearable
+        w={160}
+      />
+      <Select
+        aria-label="State"
+        placeholder="Any state"
+        data={STATES}
+        value={search.pinned ? "pinned" : (search.health ?? null)}
+        onChange={(state) =>
+          onChange({
+            pinned: state === "pinned" ? true : undefined,
+            health: state === "sound" || state === "damaged" ? state : undefined,
+          })
+        }
+        clearable
+        w={125}
+      />
+      {any !== undefined && (
+        <Button variant="subtle" color="gray" size="sm" onClick={() => onChange(NO_FILTER)}>
+          Clear
+        </Button>
+      )}
+    </Group>
+  );
+}
+
+const NO_FILTER: Partial<PacksSearch> = {
+  q: undefined,
+  network: undefined,
+  dataset: undefined,
+  health: undefined,
+  pinned: undefined,
+};
+
+function Words({ words, onChange }: { words: string; onChange: (words: string) => void }) {
+  const [typed, setTyped] = useState(words);
+  const later = useDebouncedCallback(onChange, TYPING_MS);
+  useEffect(() => setTyped(words), [words]);
+  return (
+    <TextInput
+      type="search"
+      aria-label="Search"
+      placeholder="Search network, dataset, tap, id"
+      value={typed}
+      onChange={({ currentTarget }) => {
+        setTyped(currentTarget.value);
+        later(currentTarget.value);
+      }}
+      style={{ flex: "1 1 220px" }}
+      maw={340}
+    />
+  );
+}

@@ -1,0 +1,45 @@
+/** One accent, quiet greys, small type. Contrast is AA in light and dark. */
+
+import { createTheme, type CSSVariablesResolver } from "@mantine/core";
+
+export const theme = createTheme({
+  primaryColor: "cyan",
+  primaryShade: { light: 9, dark: 4 },
+  autoContrast: true,
+  defaultRadius: "sm",
+  cursorType: "pointer",
+  fontFamily: 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, Ubuntu, sans-serif',
+  fontFamilyMonospace: 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
+  headings: { fontWeight: "600", sizes: { h1: { fontSize: "1.35rem" }, h2: { fontSize: "1rem" } } },
+  components: {
+    Table: { defaultProps: { verticalSpacing: 6, horizontalSpacing: "sm", fz: "sm" } },
+    Button: { defaultProps: { size: "xs" } },
+    TextInput: { defaultProps: { size: "sm" } },
+    Select: { defaultProps: { size: "sm", allowDeselect: false } },
+    Tooltip: { defaultProps: { openDelay: 200, withArrow: true } },
+  },
+});
+
+export const variables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    "--mantine-color-body": "#fbfbfa",
+    "--mantine-color-dimmed": "#5c6570",
+    "--page-surface": "#ffffff",
+    "--page-line": "#e2e4e3",
+    "--page-accent": "#0b7285",
+    "--page-good": "#2b7a3d",
+    "--page-bad": "#c22f2f",
+    "--page-warn": "#96600a",
+  },
+  dark: {
+    "--mantine-color-body": "#14171a",
+    "--mantine-color-dimmed": "#9aa5b1",
+    "--page-surface": "#1b1f23",
+    "--page-line": "#2e343a",
+    "--page-accent": "#3bc9db",
+    "--page-good": "#69c37f",
+    "--page-bad": "#ff8787",
+    "--page-warn": "#f0b355",
+  },
+});
