@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from service import problems
 from service.routes import (
     advice,
+    bulk,
     datasets,
     features,
     files,
@@ -19,6 +20,8 @@ from service.routes import (
     health,
     jobs,
     networks,
+    overview,
+    pack_views,
     packs,
     predictions,
     studies,
@@ -62,6 +65,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         h5,
         jobs,
         packs,
+        bulk,
+        pack_views,
         networks,
         datasets,
         weights,
@@ -70,6 +75,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         predictions,
         studies,
         advice,
+        overview,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)

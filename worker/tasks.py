@@ -12,9 +12,11 @@ from worker.extract import extract
 from worker.lease import Lease
 from worker.quick import (
     classify,
+    describe_pack,
     export_onnx,
     import_pack,
     ingest_dataset,
+    map_pack,
     predict,
     take_checkpoint,
     train_head,
@@ -52,6 +54,8 @@ QUICK: Final[Mapping[str, Task]] = MappingProxyType(
         "head": _one_by_one(train_head),
         "predict": _one_by_one(predict),
         "classify": _one_by_one(classify),
+        "statistics": _one_by_one(describe_pack),
+        "map": _one_by_one(map_pack),
     }
 )
 """Jobs that somebody waits for."""
