@@ -25,6 +25,7 @@ from service.routes import (
     packs,
     predictions,
     studies,
+    thumbnails,
     weights,
 )
 from service.settings import ServiceSettings
@@ -67,6 +68,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         packs,
         bulk,
         pack_views,
+        thumbnails,
         networks,
         datasets,
         weights,

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "torch": ("worker/", "featurepack/torch_samples.py"),
     "torchvision": ("worker/",),
-    "PIL": ("worker/",),
+    "PIL": ("worker/", "service/thumbnails.py"),
     "openvino": ("worker/engines/",),
     "onnxruntime": ("worker/export/",),
     "simplejpeg": ("worker/pixels/jpeg.py",),

@@ -205,7 +205,7 @@ def test_a_map_over_http(served: Serving, pack: dict[str, Any], method: str) -> 
     assert raw.headers["x-featurepack-points"] == "31"
     with h5py.File(served.store.pack(pack["pack_id"])) as file:
         assert points_N["label"].tolist() == file["labels"][:].tolist()
-        expected = points_of(open_pack(served.store.pack(pack["pack_id"])), method, nothing)
+    expected = points_of(open_pack(served.store.pack(pack["pack_id"])), method, nothing)
     np.testing.assert_allclose(points_N["x"], expected["x"], rtol=1e-4, atol=1e-4)
     assert npy.headers["etag"] != raw.headers["etag"]
     unchanged = served.http.get(path, headers={"If-None-Match": npy.headers["etag"]})
@@ -242,14 +242,14 @@ def test_eviction_and_sweeps_clear_what_was_derived(kept: Any, store: Store) -> 
 
 def test_a_job_for_a_file_that_was_replaced_says_so(store: Store) -> None:
     from worker.loop import step
-    from worker.tasks import QUICK
+    from worker.tasks import FILES
 
     with serving(store) as service, working(store) as context:
         pack_id, _ = keep_real_pack(context.catalogue, store)
         job = service.get(f"/v1/packs/{pack_id}/map", 202, headers=NOW)
         with context.database.write() as connection:
             connection.exec_driver_sql("UPDATE packs SET etag = 'new'")
-        assert step(context, QUICK)
+        assert step(context, FILES)
         ended = Jobs(context.database).get(job["id"])
         assert ended.error is not None
         assert "built anew" in ended.error["detail"]

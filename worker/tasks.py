@@ -45,6 +45,8 @@ FILES: Final[Mapping[str, Task]] = MappingProxyType(
         "import": _one_by_one(import_pack),
         "onnx": _one_by_one(export_onnx),
         "verify": _one_by_one(verify_pack),
+        "statistics": _one_by_one(describe_pack),
+        "map": _one_by_one(map_pack),
     }
 )
 """Jobs as long as the files that they read or write, which must not wait for an extraction."""
@@ -54,8 +56,6 @@ QUICK: Final[Mapping[str, Task]] = MappingProxyType(
         "head": _one_by_one(train_head),
         "predict": _one_by_one(predict),
         "classify": _one_by_one(classify),
-        "statistics": _one_by_one(describe_pack),
-        "map": _one_by_one(map_pack),
     }
 )
 """Jobs that somebody waits for."""

@@ -50,7 +50,7 @@ class ValueStatistics(BaseModel):
 
 
 class NormStatistics(BaseModel):
-    """Of the rows' Euclidean norms; ``counts[i]`` rows lie from ``edges[i]`` to ``edges[i + 1]``."""
+    """Of the rows' lengths; ``counts[i]`` rows lie from ``edges[i]`` to ``edges[i + 1]``."""
 
     mean: float
     minimum: float
@@ -73,7 +73,10 @@ class StatisticsAnswer(BaseModel):
     norms: NormStatistics | None
 
 
-@router.get("/statistics", responses={200: {"model": StatisticsAnswer}} | _MAKING)
+_STATISTICS: dict[int | str, dict[str, Any]] = {200: {"model": StatisticsAnswer}}
+
+
+@router.get("/statistics", responses=_STATISTICS | _MAKING)
 async def get_statistics(
     pack_id: str, kept: Kept, prefer: Prefer = None, if_none_match: IfNoneMatch = None
 ) -> Response:
