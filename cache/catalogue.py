@@ -107,7 +107,8 @@ class Catalogue(PackCatalogue):
 
     def add_head(self, connection: sa.Connection, row: HeadRow) -> None:
         connection.execute(sa.delete(heads).where(heads.c.head_id == row.head_id))
-        connection.execute(sa.insert(heads).values(asdict(row) | {"created": self.database.now}))
+        kept = {"created": self.database.now, "accuracy": row.metrics.get("validation_accuracy")}
+        connection.execute(sa.insert(heads).values(asdict(row) | kept))
 
     # Checkpoints
 
@@ -135,10 +136,12 @@ class Catalogue(PackCatalogue):
 
     # Workers
 
-    def worker_seen(self, worker: str, device: str, machine: str = "") -> None:
+    def worker_seen(
+        self, worker: str, device: str, machine: str = "", byte_limit: int | None = None
+    ) -> None:
         now = self.database.now
         with self.database.write(durable=False) as connection:
-            facts = {"device": device, "machine": machine, "seen": now}
+            facts = {"device": device, "machine": machine, "seen": now, "byte_limit": byte_limit}
             known = sa.update(workers).where(workers.c.worker == worker).values(facts)
             if connection.execute(known).rowcount == 0:
                 new = facts | {"worker": worker, "started": now}

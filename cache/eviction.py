@@ -158,4 +158,5 @@ def evict(catalogue: Catalogue, store: Store, pack_id: str) -> bool:
             hidden = store.hide_pack(pack_id)
     if hidden is not None:
         hidden.unlink(missing_ok=True)
+    store.delete_derived(pack_id)
     return True

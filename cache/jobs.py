@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from cache.database import Database
 from cache.errors import Conflict, NotFound, Unavailable
-from cache.pages import Page, page_of
+from cache.pages import Order, Page, page_of
 from cache.submitters import joined, left
 from cache.tables import ACTIVE_STATES, jobs
 from cache.waiting import give_up, is_awaited
@@ -216,7 +216,8 @@ class Jobs:
             if value is not None:
                 query = query.where(column == value)
         with self.database.read() as connection:
-            return page_of(connection, query, jobs.c.created, jobs.c.id, cursor, limit, job_of)
+            newest = Order(jobs.c.created, jobs.c.id)
+            return page_of(connection, query, newest, cursor, limit, job_of)
 
     def all_active(self, kind: str | None = None) -> list[Job]:
         """Queued and running jobs, of one kind if given."""

@@ -98,6 +98,7 @@ class Search:
                 *self._blobs(files.manifests.keys() - manifests.keys()),
                 *self._old(_without(files.heads, known.heads | active.head_ids)).values(),
                 *self._old(files.exports).values(),
+                *self._derived(),
                 *self._weights(),
                 *self._uploads(),
                 *self._hidden(),
@@ -155,6 +156,16 @@ class Search:
             return []
         used = {blob_of(self.listing.manifests[dataset_id]) for dataset_id in kept_manifests}
         return [] if UNREADABLE in used else [p for p in old.values() if p.name not in used]
+
+    def _derived(self) -> list[Path]:
+        """What was computed of packs that are gone; a job may have ended after its pack did."""
+        needed = self.known.packs | self.known.active.pack_ids
+        unnamed = {
+            name: path
+            for name, path in self.listing.derived.items()
+            if name.rpartition("-")[0] not in needed
+        }
+        return list(self._old(unnamed).values())
 
     def _weights(self) -> list[Path]:
         if "weights" in self.known.active.kinds:

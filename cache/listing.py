@@ -30,6 +30,7 @@ class Listing:
     weights: Files
     heads: Files
     exports: Files
+    derived: Files
     incoming: Files
     hidden: list[Path]
     database_since: float
@@ -70,6 +71,7 @@ def list_store(store: Store) -> Listing:
         weights={path.name: path for path in found["weights"]},
         heads=_by_stem(found["heads"], ".npz"),
         exports={path.name: path for path in found["exports"]},
+        derived={path.name: path for path in found["derived"]},
         incoming={path.name: path for path in found["incoming"]},
         hidden=hidden,
         database_since=store.database_since,

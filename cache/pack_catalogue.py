@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import sqlalchemy as sa
 
 from cache.errors import Conflict, CorruptData, FeaturepackError, NotFound
-from cache.pages import Page
+from cache.pack_listing import (
+    BestHead,
+    PackFilter,
+    PackPage,
+    PackSort,
+    listed_values,
+    order_of,
+)
+from cache.pages import page_of
 from cache.queries import Queries, columns, select
 from cache.rows import PackRow
 from cache.store import Store
@@ -128,23 +137,40 @@ class PackCatalogue(Queries):
 
     def packs(
         self,
+        wanted: PackFilter = PackFilter(),  # noqa: B008 - frozen
         *,
-        network: str | None = None,
-        dataset: str | None = None,
-        recipe_id: str | None = None,
+        sort: PackSort = "created",
+        descending: bool = True,
         cursor: str | None = None,
         limit: int = 50,
-    ) -> Page[PackRow]:
-        """Newest first, quarantined ones among them."""
-        query = select(packs, PackRow)
-        for column, value in (
-            (packs.c.network, network),
-            (packs.c.dataset, dataset),
-            (packs.c.recipe_id, recipe_id),
-        ):
-            if value is not None:
-                query = query.where(column == value)
-        return self._page(query, packs, "pack_id", PackRow, cursor, limit)
+    ) -> PackPage:
+        """A page of the packs that are wanted, quarantined ones among them.
+
+        Raises:
+            InvalidRequest: the cursor is of another order.
+        """
+        where = wanted.clauses()
+        order = order_of(sort, descending)
+        query = select(packs, PackRow).where(*where)
+        if sort == "accuracy":
+            query = query.add_columns(order.value)
+        count = sa.select(sa.func.count()).select_from(packs).where(*where)
+        with self.database.read() as connection:
+            page = page_of(connection, query, order, cursor, limit, _row_of)
+            total = connection.execute(count).scalar_one()
+        return PackPage(page.items, page.next_cursor, total)
+
+    def best_heads(self, pack_ids: Sequence[str]) -> dict[str, BestHead]:
+        """Of each pack that has one, the head of the highest accuracy; of equal ones the oldest."""
+        query = sa.select(heads.c.pack_id, heads.c.head_id, heads.c.method, heads.c.accuracy).where(
+            heads.c.pack_id.in_(pack_ids), heads.c.accuracy.is_not(None)
+        )
+        worst_first = query.order_by(heads.c.accuracy, heads.c.created.desc(), heads.c.head_id)
+        with self.database.read() as connection:
+            return {
+                row.pack_id: BestHead(row.head_id, row.method, row.accuracy)
+                for row in connection.execute(worst_first)
+            }
 
     def relatives(self, recipe_id: str) -> list[PackRow]:
         """Sound packs of a recipe, newest first: their rows may be copied into another one."""
@@ -157,6 +183,7 @@ class PackCatalogue(Queries):
         """Keep a published pack. One that is built anew keeps its hits and its pin."""
         now = self.database.now
         values = asdict(row) | {"created": now, "last_used": now, "problem": None}
+        values |= listed_values(connection, row)
         again = {name: value for name, value in values.items() if name not in _KEPT_WHEN_REBUILT}
         if self._change(connection, row.pack_id, again) is None:
             connection.execute(sa.insert(packs).values(values))
@@ -168,3 +195,10 @@ class PackCatalogue(Queries):
         head_ids = list(connection.execute(forgotten).scalars())
         connection.execute(sa.delete(packs).where(packs.c.pack_id == pack_id))
         return head_ids
+
+
+_FIELDS = tuple(field.name for field in fields(PackRow))
+
+
+def _row_of(row: sa.Row[Any]) -> PackRow:
+    return PackRow(**{name: row._mapping[name] for name in _FIELDS})

@@ -1,4 +1,4 @@
-"""Cursor paging: newest first, and stable while rows are added."""
+"""Cursor paging by any column: stable while rows are added."""
 
 from __future__ import annotations
 
@@ -23,44 +23,78 @@ class Page(Generic[Item]):
     next_cursor: str | None
 
 
+Value = str | int | float
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a list is sorted by: ``value``, and among equals ``key``, both in one direction.
+
+    Neither is ever NULL. ``name`` tells the orders of one list apart.
+    """
+
+    value: sa.ColumnElement[Any]
+    key: sa.ColumnElement[str]
+    descending: bool = True
+    name: str = ""
+
+    def clauses(self) -> tuple[sa.ColumnElement[Any], ...]:
+        both = (self.value, self.key)
+        return tuple(each.desc() if self.descending else each.asc() for each in both)
+
+    def after(self, value: Value, key: str) -> sa.ColumnElement[bool]:
+        """What comes behind the row with these values."""
+        if self.descending:
+            beyond, next_key = self.value < value, self.key < key
+        else:
+            beyond, next_key = self.value > value, self.key > key
+        return sa.or_(beyond, sa.and_(self.value == value, next_key))
+
+
 def page_of(
     connection: sa.Connection,
     query: sa.Select[Any],
-    time: sa.ColumnElement[float],
-    key: sa.ColumnElement[str],
+    order: Order,
     cursor: str | None,
     limit: int,
     make: Callable[[sa.Row[Any]], Item],
 ) -> Page[Item]:
-    """Run ``query`` for one page, ordered by ``time`` and ``key``, both descending.
+    """Run ``query`` for one page. Whatever is added meanwhile, no row is shown twice.
 
-    Both columns must be among the selected ones. Raises InvalidRequest for a cursor of ours that
-    was altered.
+    Both columns of the order must be among the selected ones. Raises InvalidRequest for a cursor of
+    another order, or one of ours that was altered.
     """
     if cursor is not None:
-        after_time, after_key = _decode(cursor)
-        query = query.where(sa.or_(time < after_time, sa.and_(time == after_time, key < after_key)))
-    rows = connection.execute(query.order_by(time.desc(), key.desc()).limit(limit + 1)).all()
+        query = query.where(order.after(*_decode(cursor, order)))
+    rows = connection.execute(query.order_by(*order.clauses()).limit(limit + 1)).all()
     more = len(rows) > limit
     last = rows[limit - 1]._mapping if more else None
     return Page(
         items=[make(row) for row in rows[:limit]],
-        next_cursor=None if last is None else _encode(last[time], last[key]),
+        next_cursor=None if last is None else _encode(order, last[order.value], last[order.key]),
     )
 
 
-def _encode(time: float, key: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([time, key]).encode()).decode().rstrip("=")
+def _encode(order: Order, value: Value, key: str) -> str:
+    named = [_named(order), value, key]
+    return base64.urlsafe_b64encode(json.dumps(named).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str) -> tuple[float, str]:
+def _decode(cursor: str, order: Order) -> tuple[Value, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        time, key = json.loads(base64.urlsafe_b64decode(padded))
-        return float(time), str(key)
+        named, value, key = json.loads(base64.urlsafe_b64decode(padded))
+        is_text = isinstance(order.value.type, sa.Text)
+        if named != _named(order) or is_text is not isinstance(value, str):
+            raise ValueError("of another order")
+        return value if is_text else float(value), str(key)
     except (ValueError, TypeError) as error:
         raise InvalidRequest(
-            f"the cursor {cursor!r} is not one of ours",
+            f"the cursor {cursor!r} is not one of ours for this order",
             value=cursor,
-            remedy="use next_cursor of the page before, unchanged",
+            remedy="use next_cursor of the page before, unchanged, with the same sort and order",
         ) from error
+
+
+def _named(order: Order) -> str:
+    return f"{order.name} {'desc' if order.descending else 'asc'}"

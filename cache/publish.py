@@ -47,6 +47,7 @@ def publish_pack(
         } | {name: row.provenance[name] for name in counts if name in row.provenance}
 
     leases.finish(job, publish)
+    store.delete_derived(row.pack_id)  # of a file before this one
 
 
 def publish_dataset(leases: Leases, catalogue: Catalogue, job: Job, row: DatasetRow) -> None:
@@ -148,5 +149,6 @@ def delete_pack(catalogue: Catalogue, store: Store, pack_id: str) -> None:
     if hidden is not None:
         hidden.unlink(missing_ok=True)
     store.quarantined(pack_id).unlink(missing_ok=True)
+    store.delete_derived(pack_id)
     for head_id in head_ids:
         store.delete_head(head_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 
 from cache.database import Database
-from cache.pages import Page, page_of
+from cache.pages import Order, Page, page_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -49,12 +49,12 @@ class Queries:
         cursor: str | None,
         limit: int,
     ) -> Page[Row]:
+        """Newest first."""
         with self.database.read() as connection:
             return page_of(
                 connection,
                 query,
-                table.c.created,
-                table.c[key],
+                Order(table.c.created, table.c[key]),
                 cursor,
                 limit,
                 lambda row: cls(**row._mapping),

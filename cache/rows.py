@@ -51,6 +51,12 @@ class PackRow:
     pinned: bool = False
     problem: dict[str, Any] | None = None
 
+    @property
+    def tap(self) -> str | None:
+        """``layer:pool``; None for an imported pack, of whose recipe nothing is known."""
+        tap = self.recipe.get("tap")
+        return f"{tap['layer']}:{tap['pool']}" if tap else None
+
 
 @dataclass(frozen=True)
 class HeadRow:
@@ -101,10 +107,14 @@ class WeightsRow:
 
 @dataclass(frozen=True)
 class WorkerRow:
-    """A worker that was heard of; ``seen`` is its last heartbeat."""
+    """A worker that was heard of; ``seen`` is its last heartbeat.
+
+    ``byte_limit`` is how many bytes of packs it leaves in the store, if there is a limit.
+    """
 
     worker: str
     device: str
     machine: str
     started: float
     seen: float
+    byte_limit: int | None = None

@@ -9,6 +9,7 @@ datasets/<dataset_id>.images  image blobs of datasets that were uploaded or down
 weights/<sha256>.<suffix>     uploaded checkpoints
 heads/<head_id>.npz           trained heads
 exports/<head_id>-<hash>.onnx heads with their networks, to be made again when wanted
+derived/<pack_id>-<etag>.*    what was computed of packs' rows: statistics, maps
 incoming/<random>             uploads that no job has taken in yet
 downloads/                    what torchvision fetched
 """
@@ -37,6 +38,7 @@ FOLDERS = (
     "weights",
     "heads",
     "exports",
+    "derived",
     "incoming",
     "downloads",
 )
@@ -131,6 +133,15 @@ class Store:
         """The head and what was made of it."""
         self.head(head_id).unlink(missing_ok=True)
         for path in (self.root / "exports").glob(f"{head_id}-*.onnx"):
+            path.unlink(missing_ok=True)
+
+    def derived(self, pack_id: str, etag: str, what: str) -> Path:
+        """What was computed of the rows of the pack's file with this ETag."""
+        return self.root / "derived" / f"{pack_id}-{etag}.{what}"
+
+    def delete_derived(self, pack_id: str) -> None:
+        """Of every file that the pack ever had."""
+        for path in (self.root / "derived").glob(f"{pack_id}-*"):
             path.unlink(missing_ok=True)
 
     def new_incoming(self) -> Path:

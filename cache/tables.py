@@ -110,6 +110,10 @@ packs = sa.Table(
     sa.Column("hits", sa.BigInteger, nullable=False),
     sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("problem", Json),
+    sa.Column("tap", sa.Text),
+    sa.Column("words", sa.Text, nullable=False, server_default=""),
+    sa.Column("rows_copied", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("row_seconds", sa.Float),
     sa.Index("packs_recent", "created", "pack_id"),
 )
 
@@ -117,13 +121,15 @@ heads = sa.Table(
     "heads",
     metadata,
     sa.Column("head_id", sa.Text, primary_key=True),
-    sa.Column("pack_id", sa.Text, nullable=False, index=True),
+    sa.Column("pack_id", sa.Text, nullable=False),
     sa.Column("method", sa.Text, nullable=False),
     sa.Column("params", Json, nullable=False),
     sa.Column("metrics", Json, nullable=False),
     sa.Column("recipe", Json),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("accuracy", sa.Float),
     sa.Index("heads_recent", "created", "head_id"),
+    sa.Index("heads_of_pack", "pack_id", "accuracy"),
 )
 
 studies = sa.Table(
@@ -145,6 +151,7 @@ workers = sa.Table(
     sa.Column("machine", sa.Text, nullable=False, server_default=""),
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("seen", sa.Float, nullable=False),
+    sa.Column("byte_limit", sa.BigInteger),
 )
 
 rates = sa.Table(

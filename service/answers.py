@@ -121,17 +121,21 @@ class CheckpointAnswer(BaseModel):
         )
 
 
+Health = Literal["sound", "damaged"]
+
+
 class PackAnswer(BaseModel):
     """A cached pack. ``splits`` maps a name to its first row and the row after its last.
 
-    A pinned pack is never evicted. One with a ``problem`` was found damaged: its rows are not
-    served, and the next submission of its pair builds it anew.
+    A pinned pack is never evicted. One with a ``problem`` is damaged: its rows are not served, and
+    the next submission of its pair builds it anew.
     """
 
     object: Literal["pack"] = "pack"
     pack_id: str
     network: str
     dataset: str
+    tap: str | None = Field(description="layer:pool; null where the recipe is unknown")
     recipe_id: str
     dataset_id: str
     imported: bool
@@ -150,12 +154,22 @@ class PackAnswer(BaseModel):
     last_used: datetime | None
     hits: int
     pinned: bool
+    health: Health
     problem: dict[str, Any] | None
 
     @classmethod
     def of(cls, row: PackRow) -> PackAnswer:
-        times = {"created": utc(row.created), "last_used": utc(row.last_used)}
-        return cls(**(vars(row) | times))
+        return cls(**pack_fields(row))
+
+
+def pack_fields(row: PackRow) -> dict[str, Any]:
+    """The fields of a :class:`PackAnswer`."""
+    return vars(row) | {
+        "created": utc(row.created),
+        "last_used": utc(row.last_used),
+        "tap": row.tap,
+        "health": "sound" if row.problem is None else "damaged",
+    }
 
 
 class AttemptAnswer(BaseModel):

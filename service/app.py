@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from service import problems
 from service.routes import (
     advice,
+    bulk,
     datasets,
     features,
     files,
@@ -19,9 +20,12 @@ from service.routes import (
     health,
     jobs,
     networks,
+    overview,
+    pack_views,
     packs,
     predictions,
     studies,
+    thumbnails,
     weights,
 )
 from service.settings import ServiceSettings
@@ -62,6 +66,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         h5,
         jobs,
         packs,
+        bulk,
+        pack_views,
+        thumbnails,
         networks,
         datasets,
         weights,
@@ -70,6 +77,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         predictions,
         studies,
         advice,
+        overview,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)

@@ -97,15 +97,15 @@ def _headers(error: FeaturepackError) -> dict[str, str] | None:
 
 def problem(error: FeaturepackError, request: Request) -> ProblemResponse:
     """One error as a problem document."""
-    status = status_of(error)
-    return ProblemResponse(_document(error, status, request), status, _headers(error))
+    return ProblemResponse(document(error, request), status_of(error), _headers(error))
 
 
-def _document(error: FeaturepackError, status: int, request: Request) -> dict[str, Any]:
+def document(error: FeaturepackError, request: Request) -> dict[str, Any]:
+    """The fields of a :class:`Problem`."""
     return {
         "type": f"urn:featurepack:problem:{error.kind}",
         "title": error.title,
-        "status": status,
+        "status": status_of(error),
         "detail": error.message,
         "instance": request.url.path,
         "value": jsonable_encoder(error.value),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from cache.binding import bind_store
@@ -20,6 +21,9 @@ from service.shelf import PackShelf
 from service.transfers import Transfers
 from service.views import Views
 
+THUMBNAILS = 2
+"""Images that are made smaller at once: one of 100 million pixels takes 300 MB meanwhile."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -33,6 +37,7 @@ class State:
     shelf: PackShelf
     views: Views
     transfers: Transfers
+    thumbnails: CapacityLimiter
 
     @property
     def store(self) -> Store:
@@ -62,6 +67,7 @@ def open_state(settings: ServiceSettings) -> State:
         shelf=PackShelf(catalogue, settings.store),
         views=Views(settings.store),
         transfers=Transfers(settings.large_transfers, settings.small_transfers),
+        thumbnails=CapacityLimiter(THUMBNAILS),
     )
 
 

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "torch": ("worker/", "featurepack/torch_samples.py"),
     "torchvision": ("worker/",),
-    "PIL": ("worker/",),
+    "PIL": ("worker/", "service/thumbnails.py"),
     "openvino": ("worker/engines/",),
     "onnxruntime": ("worker/export/",),
     "simplejpeg": ("worker/pixels/jpeg.py",),
@@ -50,7 +50,9 @@ ONLY_IN = {
         "cache/jobs.py",
         "cache/leases.py",
         "cache/leftovers.py",
+        "cache/overview.py",
         "cache/pack_catalogue.py",
+        "cache/pack_listing.py",
         "cache/pages.py",
         "cache/publish.py",
         "cache/queries.py",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.errors import InvalidRequest, NotFound
+from cache.pack_listing import PackFilter
 from cache.publish import delete_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
 from cache.store import Store
 from cache.tables import metadata
+
+MIGRATIONS = Path(__file__).parents[1] / "cache" / "migrations"
 
 
 def dataset_row(name: str, dataset_id: str) -> DatasetRow:
@@ -90,8 +96,8 @@ def test_packs_are_found_filtered_hit_and_deleted(catalogue: Catalogue, store: S
     store.pack("1").write_bytes(b"x" * 12)
     add(catalogue, pack_row("2", network="vgg16"))
     assert {row.pack_id for row in catalogue.packs().items} == {"1", "2"}
-    assert [row.pack_id for row in catalogue.packs(network="vgg16").items] == ["2"]
-    assert catalogue.packs(dataset="fish").items == []
+    assert [row.pack_id for row in catalogue.packs(PackFilter(network="vgg16")).items] == ["2"]
+    assert catalogue.packs(PackFilter(dataset="fish")).items == []
     with catalogue.database.write() as connection:
         assert catalogue.hit(connection, "nope", store) is None
         hit = catalogue.hit(connection, "1", store)
@@ -137,16 +143,45 @@ def test_migrations_make_exactly_the_tables_that_the_code_knows(database: Databa
     assert differences == []
 
 
+def back_to(database: Database, revision: str) -> None:
+    """The tables as an older version of ours left them, rows and all."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
 def test_heads_of_before_get_their_recipe_from_the_pack_that_is_there(catalogue: Catalogue) -> None:
     add(catalogue, pack_row("1", recipe={"network": "resnet50"}))
     add(catalogue, HeadRow("h", "1", "lab", {}, {}))
     add(catalogue, HeadRow("alone", "evicted", "lab", {}, {}))
-    with catalogue.database.write() as connection:
-        connection.execute(sa.text("ALTER TABLE heads DROP COLUMN recipe"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
+    back_to(catalogue.database, "0003")
     catalogue.database.migrate()
     assert catalogue.find_head("h").recipe == {"network": "resnet50"}
     assert catalogue.find_head("alone").recipe is None
+
+
+def test_packs_of_before_can_be_searched_and_sorted(catalogue: Catalogue) -> None:
+    recipe = {"tap": {"layer": "features", "pool": "avg"}}
+    rate = {"images_per_second": 4.0, "rows_copied": 2}
+    add(catalogue, pack_row("1", dataset="Äpfel", recipe=recipe, provenance=rate))
+    add(catalogue, pack_row("2", provenance={"images_per_second": None}))
+    add(catalogue, pack_row("3", recipe_id="imported", recipe={"imported": True}))
+    add(catalogue, HeadRow("h", "1", "lab", {}, {"validation_accuracy": 0.5}))
+    before = rows_of(catalogue.database)
+    back_to(catalogue.database, "0005")
+    catalogue.database.migrate()
+    assert rows_of(catalogue.database) == before
+    assert [row.pack_id for row in catalogue.packs(PackFilter("äPFEL avg")).items] == ["1"]
+    assert catalogue.best_heads(["1"])["1"].accuracy == 0.5
+
+
+def rows_of(database: Database) -> list[Any]:
+    names = ("pack_id", "tap", "words", "rows_copied", "row_seconds")
+    query = sa.select(*(metadata.tables["packs"].c[name] for name in names))
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(query.order_by("pack_id"))]
 
 
 def test_an_unknown_database_is_refused() -> None:

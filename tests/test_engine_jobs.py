@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cache.errors import Unavailable
+from cache.image_files import Entry, ImageFiles
 from cache.jobs import Job, Jobs
 from cache.recipe import Numerics, Tap
 from cache.store import Store
@@ -25,7 +26,6 @@ from worker.engines import engine
 from worker.engines.openvino import OpenVinoEngine
 from worker.engines.probe import Probe
 from worker.loop import step
-from worker.pixels.image_files import Entry, ImageFiles
 from worker.pixels.images import decode
 from worker.pixels.transforms import apply
 from worker.tasks import EXTRACTION

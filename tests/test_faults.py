@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from cache.disk_faults import unreadable
 from cache.errors import (
     CorruptData,
     FeaturepackError,
@@ -20,6 +21,7 @@ from cache.errors import (
     Unavailable,
     Unreachable,
 )
+from cache.image_files import Entry, ImageFiles
 from cache.jobs import Job, Jobs
 from cache.leases import Leases
 from cache.pack import open_pack
@@ -30,11 +32,9 @@ from tests.pictures import write_image_folder
 from tests.working import recipe_of, register, submit, working
 from worker import loop
 from worker.context import Context
-from worker.disk_faults import unreadable
 from worker.faults import as_failure, is_passing
 from worker.lease import SHARD_GRACE_SECONDS, Cancelled, Lease, Stopping
 from worker.loop import step
-from worker.pixels.image_files import Entry, ImageFiles
 from worker.tasks import EXTRACTION
 
 RECIPE = recipe_of(tap=Tap("layer1.1.relu_1"))  # [64, 16, 16]: 64 rows to a shard

@@ -10,8 +10,8 @@ import logging
 
 import torch
 
+from cache.disk_faults import FULL, PASSING, errno_of
 from cache.errors import FeaturepackError, Unavailable, Unreachable
-from worker.disk_faults import FULL, PASSING, errno_of
 
 log = logging.getLogger("featurepack.worker")
 

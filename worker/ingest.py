@@ -23,10 +23,10 @@ import numpy as np
 
 from cache.atomic import publish
 from cache.dataset import UNLABELLED, ImageLocation, Manifest, Splits
+from cache.disk_faults import unreadable
 from cache.errors import CorruptData, InvalidRequest, NotFound, TooLarge
 from cache.identity import DIGEST_BYTES, hash_file_bytes, hash_pixels
 from cache.store import Store
-from worker.disk_faults import unreadable
 from worker.pixels.image_reader import ImageReader
 from worker.sources.layout import split_order
 from worker.sources.registry import open_source

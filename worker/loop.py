@@ -95,12 +95,15 @@ def run(context: Context) -> None:
         threading.Thread(target=_lane, args=(context, tasks), name=name)
         for name, tasks in LANES.items()
     ]
+    settings = context.settings
     lanes.append(threading.Thread(target=keep_up, args=(context,), name="upkeep"))
     for lane in lanes:
         lane.start()
     while not context.stop.is_set():
         try:
-            context.catalogue.worker_seen(context.settings.name, context.device, context.machine)
+            context.catalogue.worker_seen(
+                settings.name, context.device, context.machine, settings.max_pack_bytes
+            )
         except Unavailable as error:
             log.warning("%s", error.message)
         context.stop.wait(HEARTBEAT_SECONDS)

@@ -12,9 +12,11 @@ from worker.extract import extract
 from worker.lease import Lease
 from worker.quick import (
     classify,
+    describe_pack,
     export_onnx,
     import_pack,
     ingest_dataset,
+    map_pack,
     predict,
     take_checkpoint,
     train_head,
@@ -43,6 +45,8 @@ FILES: Final[Mapping[str, Task]] = MappingProxyType(
         "import": _one_by_one(import_pack),
         "onnx": _one_by_one(export_onnx),
         "verify": _one_by_one(verify_pack),
+        "statistics": _one_by_one(describe_pack),
+        "map": _one_by_one(map_pack),
     }
 )
 """Jobs as long as the files that they read or write, which must not wait for an extraction."""

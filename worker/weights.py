@@ -19,11 +19,11 @@ from urllib.request import urlopen
 import torch
 
 from cache.atomic import replacing
+from cache.disk_faults import unreadable
 from cache.errors import CorruptData, InvalidRequest, NotFound, Unreachable
 from cache.identity import sha256_file
 from cache.networks import NetworkInfo, WeightsInfo
 from cache.store import Store
-from worker.disk_faults import unreadable
 
 DOWNLOAD_TIMEOUT_S = 30.0
 """How long a download may stand still."""

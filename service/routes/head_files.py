@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 
 from cache.errors import NotFound
 from cache.identity import hash_file
-from cache.jobs import Job, NewJob
+from cache.jobs import NewJob
 from cache.rows import HeadRow
 from service.answers import JobAnswer
+from service.making import Making, made
 from service.negotiation import MEDIA_TYPES, Format, chosen_format
 from service.state import Kept, State
 from service.tensors import safetensors
-from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/heads/{head_id}", tags=["heads"])
 
@@ -78,42 +77,18 @@ async def get_onnx(
     Waits up to 30 seconds. ``images`` float32 [N, 3, H, W], transformed as the file's metadata
     says, give ``probabilities`` float32 [N, K].
     """
-    found = await run_sync(_submit, kept, head_id)
-    if isinstance(found, Job):
-        waiting = Response(status_code=202)
-        job = await outcome(kept.jobs, found, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), waiting)
-        made = await run_sync(_made, kept, job) if job.result is not None else None
-        if made is None:
-            location = {"Location": waiting.headers["Location"]}
-            return JSONResponse(JobAnswer.of(job).model_dump(mode="json"), 202, location)
-        found = made
+    found = await made(kept, partial(_onnx, kept, head_id), prefer)
+    if isinstance(found, Response):
+        return found
     return FileResponse(found, media_type=ONNX, filename=f"head_{head_id}.onnx")
 
 
-def _submit(kept: State, head_id: str) -> Path | Job:
-    """The file that was made before, or the job that makes it.
-
-    It is kept by the hash of the head's own file, so that a head that is trained again gets
-    another.
-    """
+def _onnx(kept: State, head_id: str) -> Making:
+    """It is kept by the hash of the head's own file: a head that is trained again gets another."""
     row = kept.catalogue.find_head(head_id)
     spec = {"head_id": row.head_id, "head_hash": hash_file(_file(kept, row))}
-    new = NewJob("onnx", f"onnx:{row.head_id}:{spec['head_hash']}", spec)
-    return kept.jobs.submit(new, lambda _: _kept(kept, spec))
-
-
-def _made(kept: State, job: Job) -> Path | None:
-    return _kept(kept, job.spec)
-
-
-def _kept(kept: State, spec: dict[str, Any]) -> Path | None:
-    """The file, noted as used: one that nobody asks for is swept some day."""
-    path = kept.store.export(spec["head_id"], spec["head_hash"])
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return None
-    return path
+    job = NewJob("onnx", f"onnx:{row.head_id}:{spec['head_hash']}", spec)
+    return Making(kept.store.export(**spec), job)
 
 
 def _file(kept: State, row: HeadRow) -> Path:

@@ -30,7 +30,17 @@ EVENT_SECONDS = 0.5
 Answer = PackAnswer | JobAnswer | Submissions
 
 Kind = Literal[
-    "extract", "ingest", "weights", "import", "head", "predict", "classify", "onnx", "verify"
+    "extract",
+    "ingest",
+    "weights",
+    "import",
+    "head",
+    "predict",
+    "classify",
+    "onnx",
+    "verify",
+    "statistics",
+    "map",
 ]
 
 

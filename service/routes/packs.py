@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
@@ -10,7 +10,9 @@ from fastapi import APIRouter, Form, Header, Query, Response, UploadFile
 
 from cache import publish
 from cache.jobs import Job, NewJob
-from service.answers import JobAnswer, Listing, PackAnswer, listing
+from cache.pack_listing import PackFilter, PackSort
+from service.answers import Health, JobAnswer, PackAnswer
+from service.pack_answers import PackListing
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.schemas import Name
 from service.state import Kept, State
@@ -23,17 +25,27 @@ router = APIRouter(prefix="/v1/packs", tags=["packs"])
 @router.get("")
 def list_packs(
     kept: Kept,
+    q: Annotated[
+        str, Query(description="words, each somewhere in network, dataset, tap or pack id")
+    ] = "",
     network: Annotated[str | None, Query()] = None,
     dataset: Annotated[str | None, Query()] = None,
+    tap: Annotated[str | None, Query(description="layer:pool, as packs tell it")] = None,
     recipe_id: Annotated[str | None, Query()] = None,
+    pinned: Annotated[bool | None, Query()] = None,
+    health: Annotated[Health | None, Query()] = None,
+    sort: Annotated[PackSort, Query(description="accuracy is the best head's")] = "created",
+    order: Annotated[Literal["desc", "asc"], Query()] = "desc",
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
-) -> Listing[PackAnswer]:
-    """Packs, newest first."""
+) -> PackListing:
+    """Packs, newest first unless another order is asked for; ``total`` counts all pages."""
+    sound = None if health is None else health == "sound"
+    wanted = PackFilter(q, network, dataset, tap, recipe_id, pinned, sound)
     page = kept.catalogue.packs(
-        network=network, dataset=dataset, recipe_id=recipe_id, cursor=cursor, limit=limit
+        wanted, sort=sort, descending=order == "desc", cursor=cursor, limit=limit
     )
-    return listing(page, PackAnswer.of)
+    return PackListing.of(page, kept.catalogue.best_heads([row.pack_id for row in page.items]))
 
 
 @router.get("/{pack_id}")

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from cache.errors import Unavailable
+from cache.image_files import Entry, ImageFiles
 from cache.recipe import Transform
 from worker.allocator import keep_freed_memory
 from worker.child import end_with_parent
 from worker.pixels.decoding import Array, Decoded, decode_inputs, decode_sources
-from worker.pixels.image_files import Entry, ImageFiles
 from worker.pixels.images import Pixels
 from worker.pixels.slots import SharedMemory
 

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import CorruptData, FeaturepackError, TooLarge
+from cache.image_files import Entry, ImageFiles
 from cache.recipe import Transform
 from worker.pixels.geometry import resized
-from worker.pixels.image_files import Entry, ImageFiles
 from worker.pixels.images import Pixels, decode, pixels_to_rgb
 from worker.pixels.pillow_resize import resize_uint8
 
@@ -54,7 +54,7 @@ def decode_inputs(
     the recipe resamples in float32.
 
     Raises:
-        CorruptData, Unavailable: as :meth:`worker.pixels.image_files.ImageFiles.read`.
+        CorruptData, Unavailable: as :meth:`cache.image_files.ImageFiles.read`.
     """
     began = time.perf_counter()
     broken: dict[int, FeaturepackError] = {}

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cache.image_files import Entry, ImageFiles
 from cache.recipe import Transform
 from worker.pixels.decode_processes import DecodingProcesses, Task, Where
 from worker.pixels.decoding import MAX_SOURCE_PIXELS, Array, Decoded, decode_inputs, decode_sources
-from worker.pixels.image_files import Entry, ImageFiles
 from worker.pixels.slots import Slots
 from worker.pixels.transforms import empty_images, prepare_array
 

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FeaturepackError
+from cache.image_files import Entry
 from cache.recipe import Transform
 from worker.pixels.decode_processes import dying
 from worker.pixels.decoding import Decoded
 from worker.pixels.handover import Group, ProcessHandover, ThreadHandover
-from worker.pixels.image_files import Entry
 from worker.pixels.image_reader import ImageReader
 
 __all__ = ["Batch", "Group", "batches"]

@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cache.disk_faults import unreadable
 from cache.errors import InvalidRequest, TooLarge, Unavailable
+from cache.regular_file import not_regular, read_regular_file
 from cache.store import Store
-from worker.disk_faults import unreadable
 from worker.sources.layout import is_hidden, is_image, place_all
-from worker.sources.regular_file import not_regular, read_regular_file
 from worker.sources.source import Images, IngestLimits, Place, Source, SourceImage
 
 

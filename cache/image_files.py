@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from cache.disk_faults import unreadable
 from cache.errors import CorruptData, InvalidRequest, TooLarge, Unavailable
 from cache.identity import hash_file_bytes, hash_pixels
-from worker.disk_faults import unreadable
-from worker.pixels.images import Pixels
-from worker.sources.regular_file import read_regular_file
+from cache.regular_file import read_regular_file
 
 _MAX_FILE_BYTES = 4 << 30
+
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
