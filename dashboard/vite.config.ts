@@ -4,10 +4,12 @@ import { defineConfig } from "vitest/config";
 // While the page is being written: `npm run dev` beside `make serve`.
 const service = process.env["FEATUREPACK_URL"] ?? "http://127.0.0.1:8000";
 const calls = ["/v1", "/healthz", "/readyz", "/docs", "/openapi.json"];
+const proxy = Object.fromEntries(calls.map((path) => [path, service]));
 
 export default defineConfig({
   plugins: [react()],
   build: { outDir: "../service/static", emptyOutDir: true, assetsInlineLimit: 0 },
-  server: { proxy: Object.fromEntries(calls.map((path) => [path, service])) },
+  server: { proxy },
+  preview: { proxy },
   test: { include: ["src/**/*.test.ts"] },
 });

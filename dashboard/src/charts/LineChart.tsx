@@ -51,7 +51,7 @@ export function LineChart(props: Props) {
         ))}
         {ticks(x0, x1).map((tick) => (
           <text key={tick} x={x(tick)} y={height - 5} textAnchor="middle">
-            {digits(tick)}
+            {tick.toLocaleString("en-GB")}
           </text>
         ))}
         {lines.map(({ name, colour, points: mine, dashed }) => (

@@ -21,12 +21,8 @@ export function classColour(index: number): string {
   return FEW[index] ?? `hsl(${((index * GOLDEN_ANGLE) % 360).toFixed(0)} 60% 52%)`;
 }
 
-/** How much of the accent a cell has, for a share from 0 to 1, in light and in dark. */
+/** A cell that has some of the accent, for a share from 0 to 1: never so much that the text in
+ * --page-strong on it could not be read, in light or in dark. */
 export function shade(share: number): string {
-  return `color-mix(in srgb, var(--page-accent) ${Math.round(100 * share)}%, var(--page-surface))`;
-}
-
-/** Text on a cell of that shade. */
-export function onShade(share: number): string {
-  return share > 0.55 ? "var(--page-surface)" : "var(--mantine-color-text)";
+  return `color-mix(in srgb, var(--page-accent) ${Math.round(50 * share)}%, var(--page-surface))`;
 }

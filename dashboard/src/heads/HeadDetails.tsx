@@ -67,7 +67,7 @@ function Scores({ head }: { head: Head }) {
           beside:
             low === undefined || high === undefined
               ? ""
-              : `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`,
+              : `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}`,
           explained: "The range holds the true accuracy 95 times of 100",
         },
         { name: "Macro F1", value: digits(evaluation?.macro_f1) },

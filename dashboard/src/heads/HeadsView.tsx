@@ -1,6 +1,6 @@
 /** What the features are worth: the labs' table, and all heads to choose two of. */
 
-import { Button, Checkbox, Select, Stack, Table } from "@mantine/core";
+import { Button, Checkbox, Select, Stack, Table, VisuallyHidden, Group } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
@@ -32,7 +32,6 @@ export function HeadsView() {
   );
   const items = heads.data?.pages.flatMap((page) => page.items) ?? [];
   const shown = method ? items.filter((head) => head.method === method) : items;
-  if (heads.data && !items.length) return <NoHeads />;
   return (
     <Stack gap="md">
       <Heading title="Heads" under="Small classifiers on packs: what the features are worth." />
@@ -44,6 +43,7 @@ export function HeadsView() {
       )}
       {heads.isError && <Trouble error={heads.error} again={heads.refetch} />}
       {heads.isPending && <Waiting lines={10} />}
+      {heads.data && !items.length && <NoHeads />}
       {items.length > 0 && (
         <HeadTable heads={shown} packs={byId}>
           <Select
@@ -90,19 +90,21 @@ function HeadTable({ heads, packs, children }: TableProps) {
     <Panel
       title="All heads"
       beside={
-        <>
+        <Group gap="xs">
           {children}
           <LinkButton to="/compare" search={{ left, right }} disabled={!right}>
             {right ? "Compare the two" : "Choose two to compare"}
           </LinkButton>
-        </>
+        </Group>
       }
     >
       <div style={{ overflow: "auto" }}>
         <Table className="grid-table" highlightOnHover aria-label="Heads">
           <Table.Thead>
             <Table.Tr>
-              <Table.Th />
+              <Table.Th>
+                <VisuallyHidden>Compare</VisuallyHidden>
+              </Table.Th>
               <Table.Th>Head</Table.Th>
               <Table.Th>Pack</Table.Th>
               <Table.Th className="number">Validation</Table.Th>

@@ -2,14 +2,14 @@
 
 import { Link } from "@tanstack/react-router";
 
-import { onShade, shade } from "../charts/colours";
+import { shade } from "../charts/colours";
 import { extent, linear } from "../charts/scale";
 import { percent } from "../words/numbers";
 import type { Grid } from "./grid";
 
 export function HeatMap({ grid }: { grid: Grid }) {
   const [low, high] = extent(grid.cells.flat().map((cell) => cell?.accuracy));
-  const share = linear([low, high], [0.12, 0.9]);
+  const share = linear([low, high], [0.15, 1]);
   return (
     <div style={{ overflow: "auto" }}>
       <table className="heat" aria-label="Best validation accuracy by network and dataset">
@@ -34,10 +34,7 @@ export function HeatMap({ grid }: { grid: Grid }) {
                       to="/heads/$headId"
                       params={{ headId: cell.head_id }}
                       title={`${network} on ${grid.datasets[column]}: by ${cell.method}, ${cell.pack.tap ?? ""}`}
-                      style={{
-                        background: shade(share(cell.accuracy)),
-                        color: onShade(share(cell.accuracy)),
-                      }}
+                      style={{ background: shade(share(cell.accuracy)) }}
                     >
                       {percent(cell.accuracy)}
                     </Link>

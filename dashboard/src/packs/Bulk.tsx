@@ -11,10 +11,12 @@ import { count } from "../words/numbers";
 
 interface Props {
   chosen: string[];
+  /** How many packs the filters let through, if known. */
+  total: number | undefined;
   onDone: () => void;
 }
 
-export function Bulk({ chosen, onDone }: Props) {
+export function Bulk({ chosen, total, onDone }: Props) {
   const client = useQueryClient();
   const [asking, setAsking] = useState(false);
   const change = useMutation({
@@ -30,7 +32,12 @@ export function Bulk({ chosen, onDone }: Props) {
   const packs = chosen.length === 1 ? "1 pack" : `${count(chosen.length)} packs`;
   return (
     <>
-      <Group gap="xs" mih={36} aria-live="polite">
+      <Group gap="xs" mih={30} aria-live="polite">
+        {chosen.length === 0 && total !== undefined && (
+          <Text size="sm" c="dimmed">
+            {total === 1 ? "1 pack" : `${count(total)} packs`}
+          </Text>
+        )}
         {chosen.length > 0 && (
           <>
             <Text size="sm">{packs} chosen</Text>

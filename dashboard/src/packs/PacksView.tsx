@@ -39,7 +39,11 @@ export function PacksView() {
       </Heading>
       <Totals />
       <Filters search={search} onChange={(change) => show((before) => changed(before, change))} />
-      <Bulk chosen={[...selection.chosen]} onDone={() => setSelection(NOTHING)} />
+      <Bulk
+        total={packs.data?.total}
+        chosen={[...selection.chosen]}
+        onDone={() => setSelection(NOTHING)}
+      />
       {packs.isError && <Trouble error={packs.error} again={packs.refetch} />}
       {packs.data ? (
         items.length ? (

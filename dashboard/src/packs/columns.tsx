@@ -19,13 +19,13 @@ export interface Column {
 
 export const COLUMNS: Column[] = [
   { name: "Network", sort: "network", cell: (pack) => <Name pack={pack} /> },
-  { name: "Tap", cell: (pack) => pack.tap ?? tapName(pack) },
+  { name: "Tap", cell: (pack) => tapName(pack) },
   { name: "Dataset", sort: "dataset", cell: (pack) => <DatasetCell pack={pack} /> },
   { name: "Rows", sort: "rows", cell: (pack) => <Splits pack={pack} /> },
   { name: "Shape", cell: (pack) => shape(pack.row_shape) },
   { name: "Size", sort: "bytes", number: true, cell: (pack) => bytes(pack.bytes) },
-  { name: "Age", sort: "created", cell: (pack) => <Moment at={pack.created} /> },
-  { name: "Last used", sort: "last_used", cell: (pack) => <Moment at={pack.last_used} /> },
+  { name: "Age", sort: "created", cell: (pack) => <Moment at={pack.created} bare /> },
+  { name: "Last used", sort: "last_used", cell: (pack) => <Moment at={pack.last_used} bare /> },
   { name: "Hits", sort: "hits", number: true, cell: (pack) => count(pack.hits) },
   { name: "Best head", sort: "accuracy", number: true, cell: (pack) => <Best pack={pack} /> },
   { name: "Health", cell: (pack) => <Health pack={pack} /> },
@@ -55,7 +55,7 @@ function DatasetCell({ pack }: { pack: ListedPack }) {
       <span>
         {pack.dataset}
         {view && (
-          <Text span c="dimmed">
+          <Text span inherit c="dimmed">
             {" "}
             · part
           </Text>
@@ -72,7 +72,7 @@ function Splits({ pack }: { pack: ListedPack }) {
       {sizes.map(([name, rows], index) => (
         <span key={name}>
           {index > 0 && " · "}
-          <Text span c="dimmed">
+          <Text span inherit c="dimmed">
             {name}
           </Text>{" "}
           {count(rows)}
@@ -86,7 +86,7 @@ function Best({ pack }: { pack: ListedPack }) {
   const best = pack.best_head;
   if (!best)
     return (
-      <Text span c="dimmed">
+      <Text span inherit c="dimmed">
         none yet
       </Text>
     );
@@ -102,18 +102,18 @@ export function Health({ pack }: { pack: ListedPack }) {
   const masked = pack.invalid_rows.length;
   if (damaged)
     return (
-      <Text span c="var(--page-bad)" size="sm">
+      <Text span inherit c="var(--page-bad)">
         ✕ damaged
       </Text>
     );
   if (masked)
     return (
-      <Text span c="var(--page-warn)" size="sm">
+      <Text span inherit c="var(--page-warn)">
         △ {count(masked)} images undecodable
       </Text>
     );
   return (
-    <Text span c="var(--page-good)" size="sm">
+    <Text span inherit c="var(--page-good)">
       ✓ sound
     </Text>
   );

@@ -13,7 +13,7 @@ export function Heading({ title, under, children }: Props) {
     document.title = `${title} · Featurepack`;
   }, [title]);
   return (
-    <Group justify="space-between" align="flex-start" mb="md" gap="sm">
+    <Group justify="space-between" align="flex-start" gap="sm">
       <div style={{ minWidth: 0 }}>
         <Title order={1}>{title}</Title>
         {under && (

@@ -1,11 +1,11 @@
 import { ago } from "../words/numbers";
 
-/** How long ago, with the exact time when hovered. */
-export function Moment({ at }: { at: string | null | undefined }) {
+/** How long ago (`bare` without the word, where a heading says it), with the exact time when hovered. */
+export function Moment({ at, bare }: { at: string | null | undefined; bare?: boolean }) {
   if (!at) return <span>–</span>;
   return (
     <time dateTime={at} title={new Date(at).toLocaleString()}>
-      {ago(at)}
+      {bare ? ago(at).replace(" ago", "") : ago(at)}
     </time>
   );
 }

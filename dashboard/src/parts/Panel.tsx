@@ -10,12 +10,12 @@ interface Props {
 /** A titled part of a view. */
 export function Panel({ title, beside, children }: Props) {
   return (
-    <section className="panel" aria-label={title}>
+    <div role="group" className="panel" aria-label={title}>
       <Group justify="space-between" mb="sm" gap="xs">
         <Title order={2}>{title}</Title>
         {beside}
       </Group>
       {children}
-    </section>
+    </div>
   );
 }

@@ -50,7 +50,7 @@ export function Shell() {
               size="sm"
               aria-label={open ? "Close the menu" : "Open the menu"}
             />
-            <Link to="/" className="nav" style={{ padding: 0 }} data-status="">
+            <Link to="/" className="brand">
               <Mark />
               <Text fw={650}>Featurepack</Text>
             </Link>

@@ -33,7 +33,7 @@ export function SubmitView() {
   return (
     <Stack gap="md">
       <Heading title="Submit" under="Ask for features. What is there already costs nothing." />
-      <div className="columns">
+      <div className="submit">
         <Panel title="What">
           <Stack gap="sm">
             <NetworkPicker

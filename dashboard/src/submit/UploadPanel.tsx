@@ -42,7 +42,7 @@ export function UploadPanel({ onDataset }: { onDataset: (name: string) => void }
         Drop an archive with a folder for each class, or arrays (.npz, .h5, pickle), or{" "}
         <FileButton onChange={choose} accept={KINDS} multiple>
           {(props) => (
-            <Button {...props} variant="light" size="compact-sm">
+            <Button {...props} variant="default" size="compact-sm">
               choose files
             </Button>
           )}
