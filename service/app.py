@@ -12,6 +12,7 @@ from service.routes import (
     advice,
     bulk,
     datasets,
+    events,
     features,
     files,
     h5,
@@ -49,6 +50,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        state.news.close()
         state.database.close()
 
     app = FastAPI(title="Featurepack", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
@@ -78,6 +80,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         studies,
         advice,
         overview,
+        events,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)
