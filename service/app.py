@@ -24,6 +24,7 @@ from service.routes import (
     overview,
     pack_views,
     packs,
+    page,
     predictions,
     studies,
     thumbnails,
@@ -84,4 +85,5 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)
+    app.include_router(page.router)
     return app
