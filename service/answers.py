@@ -191,7 +191,11 @@ class AttemptAnswer(BaseModel):
 
 
 class JobAnswer(BaseModel):
-    """A job. ``error`` is there when it failed, ``result`` when it succeeded."""
+    """A job. ``error`` is there when it failed, ``result`` when it succeeded.
+
+    ``progress.history`` of an extraction has ``[seconds, images per second since the last]``
+    of at most 60 moments of its attempt.
+    """
 
     object: Literal["job"] = "job"
     id: str

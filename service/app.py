@@ -12,6 +12,7 @@ from service.routes import (
     advice,
     bulk,
     datasets,
+    events,
     features,
     files,
     h5,
@@ -23,6 +24,7 @@ from service.routes import (
     overview,
     pack_views,
     packs,
+    page,
     predictions,
     studies,
     thumbnails,
@@ -49,6 +51,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        state.news.close()
         state.database.close()
 
     app = FastAPI(title="Featurepack", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
@@ -78,7 +81,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         studies,
         advice,
         overview,
+        events,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)
+    app.include_router(page.router)
     return app

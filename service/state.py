@@ -16,6 +16,7 @@ from cache.leases import Leases
 from cache.rates import Rates
 from cache.store import Store
 from cache.studies import Studies
+from service.news import News
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
 from service.transfers import Transfers
@@ -38,6 +39,7 @@ class State:
     views: Views
     transfers: Transfers
     thumbnails: CapacityLimiter
+    news: News
 
     @property
     def store(self) -> Store:
@@ -68,6 +70,7 @@ def open_state(settings: ServiceSettings) -> State:
         views=Views(settings.store),
         transfers=Transfers(settings.large_transfers, settings.small_transfers),
         thumbnails=CapacityLimiter(THUMBNAILS),
+        news=News(database),
     )
 
 

@@ -47,6 +47,7 @@ ONLY_IN = {
         "cache/database.py",
         "cache/engines.py",
         "cache/eviction.py",
+        "cache/job_changes.py",
         "cache/jobs.py",
         "cache/leases.py",
         "cache/leftovers.py",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cache.errors import FeaturepackError
 from cache.pack_writer import Rows
+from worker.rate_history import RateHistory
 
 Stage = Literal["decode", "compute", "write"]
 
@@ -51,6 +52,7 @@ class Tally:
     )
     began: float = field(default_factory=time.perf_counter)
     ended: float | None = None
+    history: RateHistory = field(default_factory=RateHistory)
 
     def resume(self, rows_copied: int, rows_computed: int) -> None:
         """An earlier attempt left so many rows."""
@@ -60,7 +62,7 @@ class Tally:
         """Whatever could be copied is; so many rows are left, and time is measured from here."""
         self.to_compute = to_compute
         self.rows_copied = max(0, self.rows_total - self.rows_computed_before - to_compute)
-        self.began = time.perf_counter()
+        self.began, self.history = time.perf_counter(), RateHistory()
 
     def end(self) -> None:
         """All rows are written."""
@@ -103,6 +105,7 @@ class Tally:
         self.compute += done.compute_seconds
         for stage, seconds in done.waits.items():
             self.waits[stage] += seconds
+        self.history.note(self.seconds, self.computed)
 
     def progress(self, phase: str) -> dict[str, Any]:
         computed = self.rows_computed_before + self.computed
@@ -115,6 +118,7 @@ class Tally:
             "rows_computed": computed,
             "rows_invalid": self.invalid,
             "images_per_second": round(self.rate, 1),
+            "history": self.history.rates(),
             "seconds_left": round(left / self.rate, 1) if self.computed else None,
         } | self.timers()
 

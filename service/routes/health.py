@@ -1,20 +1,13 @@
-"""``/healthz`` and ``/readyz``: alive, and able to work. ``/`` leads to the documentation."""
+"""``/healthz`` and ``/readyz``: alive, and able to work."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
-from fastapi.responses import RedirectResponse
 
 from cache.errors import Unavailable
 from service.state import Kept
 
 router = APIRouter(tags=["health"])
-
-
-@router.get("/", include_in_schema=False)
-def root() -> RedirectResponse:
-    """Somebody looks with a browser."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/healthz")

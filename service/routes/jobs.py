@@ -18,6 +18,7 @@ from service.answers import EstimateAnswer, JobAnswer, Listing, PackAnswer, Subm
 from service.estimate import estimate
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.resolve import resolve
+from service.retrying import retry
 from service.schemas import JobRequest
 from service.state import Kept, State
 from service.submitting import refuse_broken, submit_pack
@@ -137,6 +138,28 @@ def cancel_job(
     stop; what it has done is kept for a while.
     """
     return JobAnswer.of(kept.jobs.cancel(job_id, submitter, force=force))
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=PackAnswer | JobAnswer,
+    responses={200: {"model": PackAnswer, "description": "its pack is cached by now"}},
+)
+def retry_job(
+    job_id: str,
+    response: Response,
+    kept: Kept,
+    submitter: Annotated[str | None, Query(description="who asks, as in POST /v1/jobs")] = None,
+) -> PackAnswer | JobAnswer:
+    """The same request again, after its job failed or was cancelled: 202 and another job."""
+    found = retry(kept, job_id, submitter)
+    if isinstance(found, PackRow):
+        response.status_code = 200
+        response.headers["Location"] = f"/v1/packs/{found.pack_id}"
+        return PackAnswer.of(found)
+    response.headers["Location"] = f"/v1/jobs/{found.id}"
+    return JobAnswer.of(found)
 
 
 def existing_job(job_id: str, kept: Kept) -> Job:

@@ -1,0 +1,55 @@
+"""The same request again, after its job failed or was cancelled."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from cache.errors import Conflict
+from cache.jobs import Job, NewJob
+from cache.rows import PackRow
+from service.state import State
+from service.submitting import extraction_key
+
+
+def retry(kept: State, job_id: str, submitter: str | None) -> PackRow | Job:
+    """A new job like the old one; the one that somebody submitted meanwhile; or the pack.
+
+    Raises:
+        NotFound: no such job.
+        Conflict: it did not fail and was not cancelled, or what was uploaded for it is gone.
+    """
+    old = kept.jobs.get(job_id)
+    if old.state not in ("failed", "cancelled"):
+        raise Conflict(
+            f"job {job_id} is {old.state}",
+            value=old.state,
+            remedy="only a job that failed or was cancelled can be tried again",
+        )
+    _check_uploads(old)
+    pack_id = old.spec.get("pack_id")
+    new = NewJob(
+        old.kind,
+        old.key,
+        old.spec,
+        together=old.together,
+        priority=old.priority,
+        submitter=submitter,
+        after=extraction_key(pack_id) if old.kind == "head" and pack_id else "",
+    )
+    if old.kind != "extract":
+        return kept.jobs.enqueue(new)
+    find = partial(kept.catalogue.hit, pack_id=old.spec["pack_id"], store=kept.store)
+    return kept.jobs.submit(new, find)
+
+
+def _check_uploads(job: Job) -> None:
+    """A worker deletes what was uploaded when the job has ended. Raises Conflict."""
+    uploads = job.spec.get("uploads", ())
+    gone = [upload["name"] for upload in uploads if not Path(upload["path"]).exists()]
+    if gone:
+        raise Conflict(
+            f"what was uploaded for job {job.id} is gone: {', '.join(gone)}",
+            value=gone,
+            remedy="upload it again",
+        )
