@@ -103,7 +103,8 @@ class Pack(Answer):
 
     ``invalid_rows`` are the ids of images that could not be decoded; their features are zero. A
     ``pinned`` pack is never evicted. One with a ``problem`` is damaged: its rows are not served,
-    and submitting its pair again builds it anew.
+    and submitting its pair again builds it anew. ``best_head`` (head_id, method, accuracy) is told
+    by :meth:`Client.packs` alone.
     """
 
     pack_id: str
@@ -128,6 +129,8 @@ class Pack(Answer):
     hits: int
     pinned: bool = False
     problem: dict[str, Any] | None = None
+    tap: str | None = None
+    best_head: dict[str, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

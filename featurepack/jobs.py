@@ -158,6 +158,16 @@ class JobCalls(WaitCalls):
         )
         return self.job(job_id) if response.status_code == 409 else Job.of(json_of(response))
 
+    def retry(self, job_id: str) -> Pack | Job:
+        """The same request again, after its job failed or was cancelled: a job, or its pack.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it did not fail, or what was uploaded for it is gone.
+        """
+        path, params = f"{job_path(job_id)}/retry", {"submitter": self.submitter}
+        return pack_or_job(self._transport.json("POST", path, again=True, params=params))
+
 
 def _body(
     network: str, dataset: str, taps: Sequence[TapLike] | None, options: Options

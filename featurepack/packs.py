@@ -11,25 +11,44 @@ from featurepack.download import download_hdf5, save_npz
 from featurepack.errors import InvalidRequest
 from featurepack.files import written_beside
 from featurepack.local.fetch import OnBytes
+from featurepack.pack_views import PackViewCalls
 from featurepack.rows import RowCalls, pack_path
 from featurepack.uploads import opened, told_of
 from featurepack.waiting import OnProgress
 
 
-class PackCalls(RowCalls):
+class PackCalls(RowCalls, PackViewCalls):
     """``/v1/packs``."""
 
     def packs(
         self,
+        words: str | None = None,
         *,
         network: str | None = None,
         dataset: str | None = None,
+        tap: str | None = None,
         recipe_id: str | None = None,
+        pinned: bool | None = None,
+        sort: str | None = None,
+        ascending: bool = False,
         limit: int | None = None,
     ) -> list[Pack]:
-        """Cached packs, newest first."""
+        """Cached packs, newest first or by another ``sort``, the largest first.
+
+        Each of ``words`` stands in network, dataset, tap (``layer:pool``) or pack id. ``sort`` is
+        created, last_used, hits, bytes, rows, network, dataset, or accuracy (the best head's).
+        """
         items = self._transport.items(
-            "/v1/packs", limit, network=network, dataset=dataset, recipe_id=recipe_id
+            "/v1/packs",
+            limit,
+            q=words,
+            network=network,
+            dataset=dataset,
+            tap=tap,
+            recipe_id=recipe_id,
+            pinned=pinned,
+            sort=sort,
+            order="asc" if ascending else None,
         )
         return [Pack.of(item) for item in items]
 

@@ -9,7 +9,7 @@ from cache.errors import Conflict
 from cache.jobs import Job, NewJob
 from cache.rows import PackRow
 from service.state import State
-from service.submitting import extraction_key
+from service.submitting import extraction_key, refuse_broken
 
 
 def retry(kept: State, job_id: str, submitter: str | None) -> PackRow | Job:
@@ -18,6 +18,7 @@ def retry(kept: State, job_id: str, submitter: str | None) -> PackRow | Job:
     Raises:
         NotFound: no such job.
         Conflict: it did not fail and was not cancelled, or what was uploaded for it is gone.
+        CorruptData: the pack has broken images, and the request says that they are errors.
     """
     old = kept.jobs.get(job_id)
     if old.state not in ("failed", "cancelled"):
@@ -40,7 +41,10 @@ def retry(kept: State, job_id: str, submitter: str | None) -> PackRow | Job:
     if old.kind != "extract":
         return kept.jobs.enqueue(new)
     find = partial(kept.catalogue.hit, pack_id=old.spec["pack_id"], store=kept.store)
-    return kept.jobs.submit(new, find)
+    found = kept.jobs.submit(new, find)
+    if isinstance(found, PackRow):
+        refuse_broken(found, old.spec.get("on_error", "mask"))
+    return found
 
 
 def _check_uploads(job: Job) -> None:
