@@ -1,0 +1,101 @@
+"""How soon something is there: many packs, many points, few bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cache.catalogue import Catalogue
+from cache.database import Database
+from cache.store import Store
+from tests.browser.looking import Looking
+from tests.test_catalogue import pack_row
+
+FIRST_LOAD_BYTES = 500_000
+
+
+@pytest.fixture
+def many(store: Store, url: str) -> None:
+    database = Database(f"sqlite:///{store.root / 'featurepack.db'}")
+    catalogue = Catalogue(database)
+    names = ("vgg16", "resnet50", "mobilenet_v2", "alexnet")
+    with database.write() as connection:
+        for number in range(5000):
+            row = pack_row(f"{number:012x}-0123456789ab", network=names[number % 4], hits=number)
+            catalogue.add_pack(connection, row)
+    database.close()
+
+
+def test_5000_packs_are_there_soon_and_are_searched_smoothly(looking: Looking, many: None) -> None:
+    page = looking.page
+    page.goto("/")
+    page.get_by_text("1 to 50 of 5,000").wait_for()
+    shown = page.evaluate("performance.now()")
+    looking.picture("many")
+    page.evaluate(
+        """() => { window.longest = 0; new PerformanceObserver((list) => {
+        for (const one of list.getEntries()) 
+            window.longest = Math.max(window.longest, one.duration);
+        }).observe({ type: 'event', durationThreshold: 16 }); }"""
+    )
+    page.get_by_role("searchbox", name="Search").press_sequentially("resnet", delay=60)
+    page.get_by_text("of 1,250").wait_for()
+    longest = page.evaluate("window.longest")
+    page.get_by_role("button", name="Hits").click()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("51 to 100 of 1,250").wait_for()
+    assert "sort=hits" in page.url
+    page.reload()
+    page.get_by_text("51 to 100 of 1,250").wait_for()
+    print(f"first table {shown:.0f} ms, longest event while typing {longest:.0f} ms")
+    assert shown < 3000  # 1 s is aimed at; machines that test are busy
+    assert longest < 400
+
+
+def test_100000_points_are_drawn_soon(looking: Looking, many: None) -> None:
+    count = 100_000
+    random = np.random.default_rng(0)
+    kinds = np.dtype([("x", "<f4"), ("y", "<f4"), ("row", "<u4"), ("label", "<i4")])
+    points_N = np.zeros(count, kinds)
+    points_N["label"] = np.arange(count) % 10
+    points_N["x"] = random.normal(points_N["label"], 1)
+    points_N["y"] = random.normal(points_N["label"] % 3, 1)
+    points_N["row"] = np.arange(count)
+
+    def answer(route: Any) -> None:
+        route.fulfill(status=200, content_type="application/octet-stream", body=points_N.tobytes())
+
+    page = looking.page
+    page.route("**/map?*", answer)
+    looking.expected = ["Failed to load resource"]  # the pack's file is made up
+    page.goto("/packs/000000000000-0123456789ab")
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
+    assert not any("MapPanel" in name for name in loaded), "the map's code is loaded when shown"
+    looking.press("Show the map")
+    page.wait_for_function("performance.getEntriesByName('map-drawn').length > 0")
+    spent = page.evaluate(
+        "performance.getEntriesByName('map-drawn')[0].startTime"
+        " - performance.getEntriesByName('map-arrived')[0].startTime"
+    )
+    page.wait_for_timeout(300)
+    page.get_by_role("application").scroll_into_view_if_needed()
+    looking.picture("map")
+    print(f"first picture {spent:.0f} ms after its data")
+    assert spent < 2000
+
+
+def test_the_first_load_is_small_and_fetches_nothing_from_outside(looking: Looking) -> None:
+    asked: list[str] = []
+    looking.page.on("request", lambda request: asked.append(request.url))
+    looking.open("/", "Packs")
+    looking.sees("Nothing is cached yet")
+    origin = looking.page.evaluate("location.origin")
+    assert [url for url in asked if not url.startswith((origin, "data:"))] == []
+    sizes = looking.page.evaluate(
+        "[...performance.getEntriesByType('navigation'), "
+        "...performance.getEntriesByType('resource')].map((one) => one.encodedBodySize)"
+    )
+    print(f"first load {sum(sizes):,} bytes")
+    assert sum(sizes) < FIRST_LOAD_BYTES
