@@ -73,7 +73,7 @@ def _look_at_the_map(looking: Looking) -> None:
     drawn = page.get_by_role("application")
     drawn.wait_for(timeout=60_000)
     box = drawn.bounding_box()
-    page.get_by_text("Draw a lasso").click()
+    page.get_by_role("switch", name="Draw a lasso").check()
     corners = [(0.1, 0.02), (0.9, 0.02), (0.9, 0.98), (0.1, 0.98)]
     for number, (across, down) in enumerate(corners):
         page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
