@@ -4,7 +4,7 @@ import { Button, Group } from "@mantine/core";
 import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useEffect, useMemo, useRef, useState, type PointerEvent } from "react";
 
-import { moved, toPixel, toPlace, unit, WHOLE } from "./camera";
+import { moved, toPixel, toPlace, unit, WHOLE, type Camera, type Size } from "./camera";
 import { Lookup } from "./lookup";
 import { Painter } from "./painter";
 import type { Points } from "./points";
@@ -26,7 +26,7 @@ export function MapCanvas({ points, tint, lasso, label, onHover, onLasso }: Prop
   const canvas = useRef<HTMLCanvasElement>(null);
   const frame = useRef<HTMLDivElement>(null);
   const { ref, width } = useElementSize();
-  const size = useMemo(() => ({ width, height: HEIGHT }), [width]);
+  const size = useMemo(() => ({ width, height: HEIGHT, reach: points.reach }), [width, points]);
   const { camera, setCamera, key, nearer, farther } = useCamera(frame, size);
   const lookup = useMemo(() => new Lookup(points.places), [points]);
   const [line, setLine] = useState<number[]>([]);
@@ -122,8 +122,8 @@ function usePainting(
   canvas: React.RefObject<HTMLCanvasElement | null>,
   points: Points,
   tint: Uint8Array,
-  camera: typeof WHOLE,
-  size: { width: number; height: number },
+  camera: Camera,
+  size: Size,
 ) {
   const painter = useRef<Painter | null>(null);
   useEffect(() => {

@@ -10,15 +10,23 @@ export interface Camera {
 export interface Size {
   width: number;
   height: number;
+  /** How far from the middle the points reach. */
+  reach: [x: number, y: number];
 }
 
 export const WHOLE: Camera = { x: 0, y: 0, zoom: 1 };
 const MARGIN = 0.94;
 const MOST = 400;
 
-/** Pixels for one unit. */
-export const unit = (camera: Camera, { width, height }: Size): number =>
-  (MARGIN * camera.zoom * Math.min(width, height)) / 2;
+/** Points on a line, or in one place, are not drawn infinitely large. */
+const LEAST = 0.05;
+
+/** Pixels for one unit: all points fit, neither way stretched. */
+export function unit(camera: Camera, { width, height, reach: [x, y] }: Size): number {
+  return (
+    (MARGIN * camera.zoom * Math.min(width / Math.max(x, LEAST), height / Math.max(y, LEAST))) / 2
+  );
+}
 
 export function toPixel(camera: Camera, size: Size, x: number, y: number): [number, number] {
   const scale = unit(camera, size);

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import { moved, toPixel, toPlace, WHOLE, zoomed } from "./camera";
+import { moved, toPixel, toPlace, WHOLE, zoomed, type Size } from "./camera";
 import { isInside, Lookup } from "./lookup";
 import { pointsOf, rightOf } from "./points";
 
-const SIZE = { width: 800, height: 500 };
+const SIZE: Size = { width: 800, height: 500, reach: [1, 1] };
 
 function buffer(points: [x: number, y: number, row: number, label: number][]): ArrayBuffer {
   const found = new ArrayBuffer(16 * points.length);
@@ -29,6 +29,7 @@ describe("points", () => {
     expect([...points.places]).toEqual([-1, -0.25, 1, 0.25]);
     expect([...points.rows]).toEqual([7, 9]);
     expect([...points.labels]).toEqual([2, -1]);
+    expect(points.reach).toEqual([1, 0.25]);
   });
 
   it("may all lie in one place, or not be there", () => {
@@ -56,6 +57,12 @@ describe("camera", () => {
     const after = toPlace(zoomed(WHOLE, SIZE, 2.5, 120, 70), SIZE, 120, 70);
     expect(after[0]).toBeCloseTo(before[0]);
     expect(after[1]).toBeCloseTo(before[1]);
+  });
+
+  it("shows all points of a wide map as large as they fit", () => {
+    const wide: Size = { width: 800, height: 500, reach: [1, 0.4] };
+    expect(toPixel(WHOLE, wide, 1, 0)[0]).toBeCloseTo(400 + 0.94 * 400);
+    expect(toPixel(WHOLE, { ...wide, reach: [0.4, 1] }, 0, 1)[1]).toBeCloseTo(250 - 0.94 * 250);
   });
 
   it("moves with the hand", () => {

@@ -6,6 +6,8 @@ export interface Points {
   places: Float32Array;
   rows: Uint32Array;
   labels: Int32Array;
+  /** How far from the middle they reach, across and up: one of them is 1. */
+  reach: [x: number, y: number];
 }
 
 const WORDS = 4;
@@ -25,7 +27,7 @@ export function pointsOf(buffer: ArrayBuffer): Points {
     rows[point] = rowsAndMore[WORDS * point + 2]!;
     labels[point] = signed[WORDS * point + 3]!;
   }
-  return { count, places, rows, labels };
+  return { count, places, rows, labels, reach: box.reach };
 }
 
 function boxOf(floats: Float32Array, count: number) {
@@ -38,7 +40,12 @@ function boxOf(floats: Float32Array, count: number) {
     high = Math.max(high, y);
   }
   const side = Math.max(right - left, high - low) || 1;
-  return { x: (left + right) / 2, y: (low + high) / 2, scale: 2 / side };
+  return {
+    x: (left + right) / 2,
+    y: (low + high) / 2,
+    scale: 2 / side,
+    reach: [(right - left) / side, (high - low) / side] as [number, number],
+  };
 }
 
 /** Which rows of validation a head gets right, from the bits in its metrics, first bit highest. */

@@ -7,6 +7,7 @@ const points = {
   places: new Float32Array(6),
   rows: new Uint32Array([0, 10, 11]),
   labels: new Int32Array([0, 0, 1]),
+  reach: [1, 1] as [number, number],
 };
 
 const colour = (tint: Uint8Array, point: number) => tint.slice(4 * point, 4 * point + 3).join();

@@ -22,12 +22,11 @@ export function Connection() {
     }
   }, [away, wasAway, client]);
   return (
-    <div role="status" aria-live="polite">
+    <div role="status" aria-live="polite" className="away">
       {away && (
         <Alert
           color="yellow"
           variant="light"
-          mb="md"
           icon={<Loader size="xs" />}
           title="The service does not answer"
         >

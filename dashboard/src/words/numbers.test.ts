@@ -15,6 +15,7 @@ describe("numbers as people read them", () => {
     [digits(12.345), "12.3"],
     [digits(4.2e-7), "4.2e-7"],
     [percent(0.8195), "82.0 %"],
+    [duration(0), "0 s"],
     [duration(0.0042), "4 ms"],
     [duration(7.04), "7.0 s"],
     [duration(59.7), "1 min"],

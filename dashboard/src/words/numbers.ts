@@ -52,6 +52,7 @@ export function percent(value: Maybe, places = 1): string {
 /** 3725 → "1 h 2 min" */
 export function duration(seconds: Maybe): string {
   if (missing(seconds)) return DASH;
+  if (seconds === 0) return "0 s";
   if (seconds < 1) return `${Math.max(1, Math.round(1000 * seconds))} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
