@@ -54,6 +54,7 @@ def test_from_an_empty_store_to_a_compared_head(looking: Looking, store: Store) 
             looking.picture(f"7-head-{method.partition(':')[0]}")
             page.goto(pack)
         page.get_by_role("link", name="Heads").click()
+        page.get_by_role("checkbox").nth(1).wait_for()
         for box in page.get_by_role("checkbox").all():
             box.check()
         looking.follow("Compare the two")
