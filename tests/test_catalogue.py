@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from cache.catalogue import Catalogue
 from cache.database import Database
@@ -14,6 +13,7 @@ from cache.publish import delete_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
 from cache.store import Store
 from cache.tables import metadata
+from tests.processes import ROOT
 
 
 def dataset_row(name: str, dataset_id: str) -> DatasetRow:
@@ -137,13 +137,23 @@ def test_migrations_make_exactly_the_tables_that_the_code_knows(database: Databa
     assert differences == []
 
 
+def go_back(database: Database, revision: str) -> None:
+    """Undo the migrations after this one."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "cache" / "migrations"))
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
 def test_heads_of_before_get_their_recipe_from_the_pack_that_is_there(catalogue: Catalogue) -> None:
     add(catalogue, pack_row("1", recipe={"network": "resnet50"}))
     add(catalogue, HeadRow("h", "1", "lab", {}, {}))
     add(catalogue, HeadRow("alone", "evicted", "lab", {}, {}))
-    with catalogue.database.write() as connection:
-        connection.execute(sa.text("ALTER TABLE heads DROP COLUMN recipe"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
+    go_back(catalogue.database, "0003")
     catalogue.database.migrate()
     assert catalogue.find_head("h").recipe == {"network": "resnet50"}
     assert catalogue.find_head("alone").recipe is None
