@@ -19,7 +19,7 @@ from service.answers import JobAnswer
 from service.negotiation import MEDIA_TYPES, Format, chosen_format
 from service.state import Kept, State
 from service.tensors import safetensors
-from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/heads/{head_id}", tags=["heads"])
 
@@ -71,7 +71,7 @@ def get_weights(
 async def get_onnx(
     head_id: str,
     kept: Kept,
-    prefer: Annotated[str | None, Header(description="wait=N waits up to N seconds")] = None,
+    prefer: Prefer = None,
 ) -> Response:
     """Network and head as one ONNX file: 200 and the file, or 202 and the job that makes it.
 

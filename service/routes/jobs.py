@@ -21,7 +21,7 @@ from service.resolve import resolve
 from service.schemas import JobRequest
 from service.state import Kept, State
 from service.submitting import refuse_broken, submit_pack
-from service.waiting import outcome, wait_for, wait_seconds
+from service.waiting import Prefer, outcome, wait_for, wait_seconds
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -44,7 +44,7 @@ async def submit(
     request: JobRequest,
     response: Response,
     kept: Kept,
-    prefer: Annotated[str | None, Header(description="wait=N waits up to N seconds")] = None,
+    prefer: Prefer = None,
 ) -> Answer:
     """Ask for a pack: 200 and the pack when it is cached, else 202 and the job that builds it.
 
