@@ -15,6 +15,7 @@ import uvicorn
 from cache.errors import FeaturepackError
 from service.allocator import one_heap
 from service.app import create_app
+from service.news import News
 from service.settings import ServiceSettings
 
 GRACE_SECONDS = 5
@@ -22,7 +23,19 @@ GRACE_SECONDS = 5
 
 
 class _Server(uvicorn.Server):
-    """Ends well on SIGTERM and SIGINT; uvicorn's own would raise the signal again at the end."""
+    """Ends well on SIGTERM and SIGINT; uvicorn's own would raise the signal again at the end.
+
+    ``news`` has listeners whose answers end with the service and no sooner.
+    """
+
+    def __init__(self, config: uvicorn.Config, news: News) -> None:
+        super().__init__(config)
+        self._news = news
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams first: it would wait for them."""
+        self._news.close()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,7 +78,7 @@ def main() -> int:
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = _Server(config)
+    server = _Server(config, app.state.featurepack.news)
     server.run(sockets=[_listening(config, settings.stall_seconds)])
     return 0 if server.started else 1
 

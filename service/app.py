@@ -26,6 +26,7 @@ from service.routes import (
     packs,
     page,
     predictions,
+    reference,
     studies,
     thumbnails,
     weights,
@@ -54,7 +55,14 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         state.news.close()
         state.database.close()
 
-    app = FastAPI(title="Featurepack", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Featurepack",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # its files would be fetched from elsewhere
+        redoc_url=None,
+    )
     app.state.featurepack = state
     app.add_middleware(
         LimitBodies,
@@ -82,6 +90,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         advice,
         overview,
         events,
+        reference,
         health,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)

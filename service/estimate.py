@@ -57,7 +57,7 @@ def _rows_to_compute(
     row_bytes: int | None,
     on_error: str,
 ) -> int:
-    manifest = wanted.images.manifest or kept.store.load_manifest(wanted.images.dataset_id)
+    manifest = wanted.manifest(kept.store)
     known = find_known(kept.store, manifest, relatives, invalid_too=on_error == "mask")
     written_N = np.zeros(len(manifest), bool)
     if row_bytes is not None:

@@ -47,6 +47,7 @@ class News:
         self._database = database
         self._listeners = 0
         self._looking: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._forget()
 
     def _forget(self) -> None:
@@ -66,15 +67,15 @@ class News:
             )
 
     async def listen(self, last_id: str | None) -> AsyncIterator[Event]:
-        """What was missed since ``last_id``, or all active jobs; then changes, without end."""
+        """What was missed since ``last_id``, or all active jobs; then changes, until the end."""
         self._listeners += 1
         try:
             self._start()
-            while not self._is_ready:
+            while not (self._is_ready or self._is_closed):
                 await self._changed.wait()
             heard = self._heard(last_id)
             is_first = last_id is None
-            while True:
+            while not self._is_closed:
                 if heard is None:
                     heard = self._number
                     for event in self._all_active(reset=not is_first):
@@ -139,7 +140,9 @@ class News:
             changed.set()
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more, and end what listeners hear: a server waits for open answers."""
+        self._is_closed = True
+        self._changed.set()
         if self._looking is not None:
             self._looking.cancel()
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache import networks
-from cache.dataset import View
+from cache.dataset import Manifest, View
 from cache.errors import InvalidRequest, NotFound
 from cache.identity import sha256_file
 from cache.networks import NetworkInfo, WeightsInfo
 from cache.recipe import Numerics, Recipe, Tap, Transform, pack_id
 from cache.rows import DatasetRow, WeightsRow
+from cache.store import Store
 from service.schemas import JobRequest, TapRequest, TransformRequest
 from service.state import State
 from service.views import KeptView
@@ -38,6 +39,10 @@ class Wanted:
 
     def pack_id(self, recipe: Recipe) -> str:
         return pack_id(recipe.recipe_id, self.images.dataset_id)
+
+    def manifest(self, store: Store) -> Manifest:
+        """The images: at hand for a view that was drawn just now, else read."""
+        return self.images.manifest or store.load_manifest(self.images.dataset_id)
 
 
 def resolve(state: State, request: JobRequest) -> Wanted:

@@ -59,7 +59,8 @@ class Selection:
         span = self._span(pack)
         rows: Rows = span
         if self.row is not None or self.row_id is not None:
-            rows = _within(span, self._listed(pack))
+            listed = self._listed(pack)
+            rows = listed if span == range(len(pack)) else _within(span, listed)
         if self.label:
             wanted = [_class_number(pack, label) for label in self.label]
             row_M = numbers(rows)
@@ -142,10 +143,6 @@ def _found(pack: Pack, row_ids: tuple[str, ...]) -> Iterable[int]:
 
 def _within(span: range, row_M: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Those of the rows that are in the span, in their order."""
-    if span.step == 1 and (
-        not len(row_M) or (row_M.min() >= span.start and row_M.max() < span.stop)
-    ):
-        return row_M
     inside = (row_M >= span.start) & (row_M < span.stop) & ((row_M - span.start) % span.step == 0)
     kept: npt.NDArray[np.int64] = row_M[inside]
     return kept

@@ -56,7 +56,7 @@ class Planned:
         """
         try:
             wanted = resolve(state, request)
-            self._check_splits(state, wanted)
+            classes = self._checked_classes(state, wanted)
         except FeaturepackError as error:
             raise type(error)(
                 f"{request.network} on {request.dataset}: {error.message}",
@@ -70,7 +70,7 @@ class Planned:
                 "network": label,
                 "tap": _tap_label(recipe),
                 "dataset": _dataset_label(wanted),
-                "classes": self._classes(state, wanted),
+                "classes": classes,
             }
             self._add_heads(about | {"pack_id": pack_id}, methods, subsets)
 
@@ -91,7 +91,8 @@ class Planned:
                 remedy="compare fewer networks, taps, datasets or methods at once",
             )
 
-    def _check_splits(self, state: State, wanted: Wanted) -> None:
+    def _checked_classes(self, state: State, wanted: Wanted) -> int:
+        """How many classes train has. Raises FeaturepackError: the splits are not fit for heads."""
         manifest = self._manifest(state, wanted)
         for split in (self.train, self.validation):
             if split not in manifest.splits:
@@ -102,7 +103,8 @@ class Planned:
                     "splits one off train",
                 )
         learned = manifest.class_counts(self.train)
-        if sum(count > 0 for count in learned) < 2:
+        classes = sum(count > 0 for count in learned)
+        if classes < 2:
             raise InvalidRequest(
                 f"split {self.train!r} has labelled images of fewer than two classes",
                 value=self.train,
@@ -127,17 +129,13 @@ class Planned:
                 value=unknown,
                 remedy="train on a split with every class",
             )
+        return classes
 
     def _manifest(self, state: State, wanted: Wanted) -> Manifest:
         dataset_id = wanted.images.dataset_id
         if dataset_id not in self.manifests:
-            kept = wanted.images.manifest or state.store.load_manifest(dataset_id)
-            self.manifests[dataset_id] = kept
+            self.manifests[dataset_id] = wanted.manifest(state.store)
         return self.manifests[dataset_id]
-
-    def _classes(self, state: State, wanted: Wanted) -> int:
-        """Those that train has."""
-        return sum(count > 0 for count in self._manifest(state, wanted).class_counts(self.train))
 
     def row(self, kind: str) -> StudyRow:
         """The study; its id follows from its heads, whatever their order."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import Response
+from fastapi import Header, Response
 
 from cache.errors import Conflict, from_dict
 from cache.jobs import Job, Jobs
+
+Prefer = Annotated[str | None, Header(description="wait=N waits up to N seconds")]
+"""A route's parameter of this type is what :func:`wait_seconds` reads."""
 
 MAX_WAIT_SECONDS = 60.0
 UPLOAD_WAIT_SECONDS = 30.0

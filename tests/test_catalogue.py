@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from cache.catalogue import Catalogue
 from cache.database import Database
@@ -18,8 +15,7 @@ from cache.publish import delete_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
 from cache.store import Store
 from cache.tables import metadata
-
-MIGRATIONS = Path(__file__).parents[1] / "cache" / "migrations"
+from tests.processes import ROOT
 
 
 def dataset_row(name: str, dataset_id: str) -> DatasetRow:
@@ -143,10 +139,13 @@ def test_migrations_make_exactly_the_tables_that_the_code_knows(database: Databa
     assert differences == []
 
 
-def back_to(database: Database, revision: str) -> None:
-    """The tables as an older version of ours left them, rows and all."""
+def go_back(database: Database, revision: str) -> None:
+    """Undo the migrations after this one."""
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(ROOT / "cache" / "migrations"))
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
@@ -156,7 +155,7 @@ def test_heads_of_before_get_their_recipe_from_the_pack_that_is_there(catalogue:
     add(catalogue, pack_row("1", recipe={"network": "resnet50"}))
     add(catalogue, HeadRow("h", "1", "lab", {}, {}))
     add(catalogue, HeadRow("alone", "evicted", "lab", {}, {}))
-    back_to(catalogue.database, "0003")
+    go_back(catalogue.database, "0003")
     catalogue.database.migrate()
     assert catalogue.find_head("h").recipe == {"network": "resnet50"}
     assert catalogue.find_head("alone").recipe is None
@@ -170,7 +169,7 @@ def test_packs_of_before_can_be_searched_and_sorted(catalogue: Catalogue) -> Non
     add(catalogue, pack_row("3", recipe_id="imported", recipe={"imported": True}))
     add(catalogue, HeadRow("h", "1", "lab", {}, {"validation_accuracy": 0.5}))
     before = rows_of(catalogue.database)
-    back_to(catalogue.database, "0005")
+    go_back(catalogue.database, "0005")
     catalogue.database.migrate()
     assert rows_of(catalogue.database) == before
     assert [row.pack_id for row in catalogue.packs(PackFilter("äPFEL avg")).items] == ["1"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -18,8 +20,10 @@ from cache.jobs import Job, Jobs, NewJob
 from cache.leases import Leases
 from cache.store import Store
 from service import news as news_module
+from service.__main__ import GRACE_SECONDS
 from service.news import Event, News
 from tests.live import live
+from tests.processes import free_port, process, wait_until
 from tests.serving import PAIR, Serving, images, serving, wait, zipped
 from worker.rate_history import MOST, RateHistory
 
@@ -268,3 +272,25 @@ def test_a_job_tells_its_history(served: Serving, monkeypatch: pytest.MonkeyPatc
     history = job["progress"]["history"]
     assert history
     assert all(seconds >= 0 and rate > 0 for seconds, rate in history)
+
+
+def test_a_service_that_ends_does_not_wait_for_its_listeners(store: Store) -> None:
+    port = free_port()
+    with process("service", store, "--port", str(port)) as running:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(url), what="the service")
+        with httpx.stream("GET", f"{url}/v1/events", timeout=10) as stream:
+            lines = stream.iter_lines()
+            assert next_event(lines)["event"] == "ready"
+            began = time.monotonic()
+            running.send_signal(signal.SIGTERM)
+            assert list(lines) == [], "a whole answer, no broken one"
+        assert running.wait(10) == 0
+        assert time.monotonic() - began < GRACE_SECONDS - 2
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.HTTPError:
+        return False

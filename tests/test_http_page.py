@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cache.store import Store
-from service.routes import page
+from service.routes import page, reference
 from tests.serving import Serving, serving
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -111,6 +111,18 @@ def test_calls_stay_calls(service: Serving) -> None:
     paths = service.get("/openapi.json")["paths"]
     assert "/v1/overview" in paths
     assert not [path for path in paths if "page" in path]
+
+
+def test_the_reference_fetches_nothing_from_elsewhere(service: Serving) -> None:
+    page_text = service.http.get("/docs", headers=BROWSER).text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page_text)
+    assert sorted(links) == sorted(f"/docs/{name}" for name in reference.FILES)
+    for link in links:
+        answer = service.http.get(link)
+        assert answer.status_code == 200, answer.text
+        assert len(answer.content) > 1000
+    service.get("/docs/other.js", 404)
+    assert service.http.get("/redoc").status_code == 404
 
 
 def test_without_a_build_it_says_how_to_make_one(

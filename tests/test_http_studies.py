@@ -24,7 +24,7 @@ from tests.working import working
 from worker import forward_pass
 from worker.context import Context
 from worker.loop import step
-from worker.tasks import EXTRACTION, QUICK
+from worker.tasks import EXTRACTION, FILES, QUICK
 
 WAIT = {"Prefer": "wait=60"}
 NETWORK = {
@@ -246,7 +246,7 @@ def test_a_restart_between_pack_and_head_loses_nothing(store: Store) -> None:
             202,
             headers={"Prefer": "respond-async"},
         )
-        assert step(worker, QUICK)
+        assert step(worker, FILES)
         study = service.post("/v1/studies", STUDY, 202)
         assert not step(worker, QUICK), "no head is claimed before its pack is there"
         assert step(worker, EXTRACTION)
@@ -283,7 +283,7 @@ def anywhere(database: Database, store: Store) -> Iterator[tuple[Serving, Contex
         service = Serving(http, store)
         body = {"name": "digits", "source": {"kind": "builtin", "name": "digits"}}
         service.post("/v1/datasets", body, 202, headers={"Prefer": "respond-async"})
-        assert step(worker, QUICK)
+        assert step(worker, FILES)
         yield service, worker
 
 

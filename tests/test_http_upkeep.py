@@ -312,7 +312,7 @@ def test_other_errors_of_the_system_stay_unexpected(
     def broken(*_: Any) -> None:
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr("service.routes.packs.listing", broken)
+    monkeypatch.setattr("service.routes.packs.PackListing.of", broken)
     assert served.http.get("/v1/packs").json()["detail"] == "something went wrong"
 
 

@@ -15,13 +15,11 @@ from service.state import Kept
 from service.study_requests import AdviceRequest
 from service.study_submit import submit_study
 from service.study_waiting import wait_for_study
-from service.waiting import wait_seconds
+from service.waiting import Prefer, wait_seconds
 
 router = APIRouter(prefix="/v1/advice", tags=["studies"])
 
 KIND = "advice"
-
-Prefer = Annotated[str | None, Header(description="wait=N waits up to N seconds")]
 
 
 @router.post(

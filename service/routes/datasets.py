@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
@@ -21,7 +21,7 @@ from service.request import body_schema
 from service.schemas import DatasetRequest, Name
 from service.state import Kept, State
 from service.uploads import Upload, saved
-from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -52,7 +52,7 @@ _BODY: dict[str, Any] = {
 
 @router.post("", status_code=201, openapi_extra=_BODY, response_model=DatasetAnswer | JobAnswer)
 async def register(
-    request: Request, response: Response, kept: Kept, prefer: Annotated[str | None, Header()] = None
+    request: Request, response: Response, kept: Kept, prefer: Prefer = None
 ) -> DatasetAnswer | JobAnswer:
     """Register a source (JSON) or upload images (multipart).
 

@@ -19,6 +19,7 @@ from service.making import Making, made
 from service.negotiation import MEDIA_TYPES, Format, chosen_format
 from service.state import Kept, State
 from service.tensors import safetensors
+from service.waiting import Prefer
 
 router = APIRouter(prefix="/v1/heads/{head_id}", tags=["heads"])
 
@@ -70,7 +71,7 @@ def get_weights(
 async def get_onnx(
     head_id: str,
     kept: Kept,
-    prefer: Annotated[str | None, Header(description="wait=N waits up to N seconds")] = None,
+    prefer: Prefer = None,
 ) -> Response:
     """Network and head as one ONNX file: 200 and the file, or 202 and the job that makes it.
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from cache.errors import NotFound
 from cache.head_ids import head_id_of, head_job_key
@@ -16,7 +16,7 @@ from service.answers import HeadAnswer, JobAnswer, Listing, listing
 from service.head_requests import HeadRequest
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.state import Kept, State
-from service.waiting import outcome, wait_seconds
+from service.waiting import Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/heads", tags=["heads"])
 
@@ -31,7 +31,7 @@ async def train(
     request: HeadRequest,
     response: Response,
     kept: Kept,
-    prefer: Annotated[str | None, Header(description="wait=N waits up to N seconds")] = None,
+    prefer: Prefer = None,
 ) -> HeadAnswer | JobAnswer:
     """Train a head: 200 and the head if the same was trained before, else 202 and the job.
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Annotated, Literal
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from cache.errors import Unavailable
@@ -22,7 +22,7 @@ from service.retrying import retry
 from service.schemas import JobRequest
 from service.state import Kept, State
 from service.submitting import refuse_broken, submit_pack
-from service.waiting import outcome, wait_for, wait_seconds
+from service.waiting import Prefer, outcome, wait_for, wait_seconds
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -55,7 +55,7 @@ async def submit(
     request: JobRequest,
     response: Response,
     kept: Kept,
-    prefer: Annotated[str | None, Header(description="wait=N waits up to N seconds")] = None,
+    prefer: Prefer = None,
 ) -> Answer:
     """Ask for a pack: 200 and the pack when it is cached, else 202 and the job that builds it.
 
@@ -117,9 +117,7 @@ def list_jobs(
 
 
 @router.get("/{job_id}")
-async def get_job(
-    job_id: str, kept: Kept, prefer: Annotated[str | None, Header()] = None
-) -> JobAnswer:
+async def get_job(job_id: str, kept: Kept, prefer: Prefer = None) -> JobAnswer:
     """State, progress, result or error of a job. ``Prefer: wait=N`` waits for its end."""
     job = await run_sync(kept.jobs.get, job_id)
     return JobAnswer.of(await wait_for(kept.jobs, job, wait_seconds(prefer)))

@@ -26,7 +26,7 @@ COUNTED: Final = {
 
 
 class SavedAnswer(BaseModel):
-    """Seconds of extraction that were not done; docs/dashboard.md says how each is counted."""
+    """Seconds of extraction that were not done; docs/dashboard-http.md says how each is counted."""
 
     hits: float
     row_reuse: float

@@ -18,10 +18,10 @@ from service.making import Making, made
 from service.negotiation import MEDIA_TYPES
 from service.ranges import is_known
 from service.state import Kept, State
+from service.waiting import Prefer
 
 router = APIRouter(prefix="/v1/packs/{pack_id}", tags=["packs"])
 
-Prefer = Annotated[str | None, Header(description="wait=N waits up to N seconds")]
 IfNoneMatch = Annotated[str | None, Header()]
 
 _MAKING: dict[int | str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Form, Header, Query, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Response, UploadFile
 
 from cache import publish
 from cache.jobs import Job, NewJob
@@ -17,7 +17,7 @@ from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.schemas import Name
 from service.state import Kept, State
 from service.uploads import saved
-from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/packs", tags=["packs"])
 
@@ -81,7 +81,7 @@ async def verify_pack(
     rows: Annotated[
         int | None, Query(ge=1, description="extract so many random rows again and compare them")
     ] = None,
-    prefer: Annotated[str | None, Header()] = None,
+    prefer: Prefer = None,
 ) -> JobAnswer:
     """Hash the whole pack again: 200 and the job if it is sound, a problem if not, else 202.
 
@@ -109,7 +109,7 @@ async def import_pack(
     response: Response,
     kept: Kept,
     validation: UploadFile | None = None,
-    prefer: Annotated[str | None, Header()] = None,
+    prefer: Prefer = None,
 ) -> PackAnswer | JobAnswer:
     """Take in the labs' bottleneck pickles as a pack: imported, recipe unknown."""
     files = {"train": train} | ({"validation": validation} if validation is not None else {})

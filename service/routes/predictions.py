@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import UploadFile
 
 from cache.errors import InvalidRequest, NotFound, TooLarge
@@ -24,7 +24,7 @@ from service.schemas import RowsRequest
 from service.selection import Selection
 from service.state import Kept, State
 from service.uploads import saved
-from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1")
 
@@ -32,7 +32,6 @@ MAX_CLASSES_ANSWERED = 20_000
 """Classes in one answer, over all images: it is kept with its job, and takes about a megabyte."""
 
 Top = Annotated[int, Query(ge=1, le=1000, description="so many classes of each image")]
-Prefer = Annotated[str | None, Header(description="wait=N waits up to N seconds")]
 
 _IMAGES = {
     "schema": {

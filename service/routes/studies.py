@@ -18,12 +18,11 @@ from service.study_state import look, state_of
 from service.study_submit import cancel_study, submit_study
 from service.study_tables import as_csv, as_markdown
 from service.study_waiting import wait_for_study
-from service.waiting import wait_seconds
+from service.waiting import Prefer, wait_seconds
 
 router = APIRouter(prefix="/v1/studies", tags=["studies"])
 
 Format = Annotated[str | None, Query(description="json, csv or markdown; else by Accept")]
-Prefer = Annotated[str | None, Header(description="wait=N waits up to N seconds")]
 Accept = Annotated[str | None, Header()]
 
 FORMATS: dict[int | str, dict[str, Any]] = {

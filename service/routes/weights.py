@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Form, Header, Response, UploadFile
+from fastapi import APIRouter, Form, Response, UploadFile
 
 from cache import networks
 from cache.jobs import Job, NewJob
@@ -14,7 +14,7 @@ from service.answers import CheckpointAnswer, JobAnswer, Listing, listing
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.state import Kept, State
 from service.uploads import saved
-from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
+from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/weights", tags=["weights"])
 
@@ -25,7 +25,7 @@ async def upload_weights(
     file: UploadFile,
     response: Response,
     kept: Kept,
-    prefer: Annotated[str | None, Header()] = None,
+    prefer: Prefer = None,
 ) -> CheckpointAnswer | JobAnswer:
     """Upload a state dict (``.pth``, loaded with ``weights_only=True``) or ``.safetensors``.
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from worker.heads.line_search import line_search
 from worker.heads.matrix import Matrix
 
 RANK = 128
@@ -37,9 +38,6 @@ TOGETHER_COLUMNS = 96
 that most strengths start near their solution. Measured at 43 classes: 2 strengths are best."""
 LONGEST_SOLVE = 1000
 EXACT = 2e-5
-LINE_STEPS = 10
-FLAT = 0.25
-"""The line search ends where the slope is this share of what it was."""
 STRIDE, FARTHEST = 0.8, 4.0
 """Of the way that the logarithm of l2 went, a start is extrapolated so much: paths flatten."""
 
@@ -272,7 +270,14 @@ class SoftmaxRegression:
         way_SKD, way_SK = self._direction(batch)
         ways_DM = way_SKD.reshape(count * self.classes, -1).T
         change_NSK = self.features.times(ways_DM).view(rows, count, -1) + way_SK
-        length_S, probability_NSK = self._line_search(batch, way_SKD, way_SK, change_NSK)
+        length_S, probability_NSK = line_search(
+            batch.logits_NSK,
+            change_NSK,
+            self.label_N,
+            slope_S=_dot(batch.slope_SKD, batch.slope_SK, way_SKD, way_SK),
+            along_S=(batch.weight_SKD * way_SKD).sum((1, 2)) * batch.l2_S,
+            square_S=way_SKD.square().sum((1, 2)) * batch.l2_S,
+        )
         step_SKD, step_SK = length_S[:, None, None] * way_SKD, length_S[:, None] * way_SK
         batch.logits_NSK = torch.addcmul(batch.logits_NSK, change_NSK, length_S[:, None])
         batch.weight_SKD = batch.weight_SKD + step_SKD
@@ -284,35 +289,6 @@ class SoftmaxRegression:
         )
         del batch.past[:-MEMORY]
         batch.slope_SKD, batch.slope_SK = slope_SKD, slope_SK
-
-    def _line_search(
-        self, batch: _Batch, way_SKD: Tensor, way_SK: Tensor, change_NSK: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Lengths [S] at which the convex loss is nearly flat, and the probabilities there."""
-        first_S = _dot(batch.slope_SKD, batch.slope_SK, way_SKD, way_SK)
-        along_S = (batch.weight_SKD * way_SKD).sum((1, 2)) * batch.l2_S
-        square_S = way_SKD.square().sum((1, 2)) * batch.l2_S
-        index_N = torch.arange(self.features.rows, device=self.features.device)
-        of_label_S = change_NSK[index_N, :, self.label_N].mean(0)
-        length_S = torch.ones_like(first_S)
-        low_S, high_S = torch.zeros_like(first_S), torch.full_like(first_S, math.inf)
-        for _ in range(LINE_STEPS):
-            logits_NSK = torch.addcmul(batch.logits_NSK, change_NSK, length_S[:, None])
-            probability_NSK = torch.softmax(logits_NSK, -1)
-            weighted_NSK = probability_NSK * change_NSK
-            mean_NS = weighted_NSK.sum(2)
-            slope_S = mean_NS.mean(0) - of_label_S + along_S + length_S * square_S
-            flat_S = slope_S.abs() <= FLAT * first_S.abs()
-            if flat_S.all():
-                break
-            curve_S = (weighted_NSK * change_NSK).sum(2).sub_(mean_NS.square()).mean(0) + square_S
-            low_S = torch.where(slope_S < 0, length_S, low_S)
-            high_S = torch.where(slope_S > 0, length_S, high_S)
-            newton_S = length_S - slope_S / curve_S
-            halved_S = torch.where(high_S.isinf(), 2 * length_S, (low_S + high_S) / 2)
-            inside_S = (newton_S > low_S) & (newton_S < high_S)
-            length_S = torch.where(flat_S, length_S, torch.where(inside_S, newton_S, halved_S))
-        return length_S, probability_NSK
 
 
 def _dot(a_SKD: Tensor, a_SK: Tensor, b_SKD: Tensor, b_SK: Tensor) -> Tensor:
