@@ -13,6 +13,7 @@ from cache.jobs import Job
 from cache.networks import NetworkInfo
 from cache.pages import Page
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
+from service.about import About
 
 
 def utc(seconds: float | None) -> datetime | None:
@@ -200,6 +201,7 @@ class JobAnswer(BaseModel):
     object: Literal["job"] = "job"
     id: str
     kind: str
+    about: About = Field(description="the network and the dataset that it is about, by name")
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     pack_id: str | None
     priority: int
@@ -221,6 +223,7 @@ class JobAnswer(BaseModel):
     def of(cls, job: Job) -> JobAnswer:
         names = ("id", "kind", "state", "priority", "attempt", "worker", "cancelling", "waits_for")
         return cls(
+            about=About.of(job.kind, job.spec),
             pack_id=job.spec.get("pack_id"),
             submitters=list(job.submitters),
             attempts=[AttemptAnswer.of(attempt) for attempt in job.attempts],

@@ -65,9 +65,10 @@ def _is_there(kept: State, cell: Cell, heads: dict[str, list[HeadRow]]) -> bool:
 
 
 def _head_job(row: StudyRow, cell: Cell, etags: dict[str, str], priority: int) -> NewJob:
-    spec = named = head_spec(cell)
+    spec = head_spec(cell)
+    named = spec | {"about": {"network": cell["network"], "dataset": cell["dataset"]}}
     if etag := etags.get(cell["pack_id"]):
-        named = spec | {"etag": etag, "head_id": head_id_of(spec, etag)}
+        named |= {"etag": etag, "head_id": head_id_of(spec, etag)}
     return NewJob(
         "head",
         head_job_key(spec),

@@ -1,11 +1,26 @@
 /** One accent, quiet greys, small type. Contrast is AA in light and dark. */
 
-import { createTheme, type CSSVariablesResolver } from "@mantine/core";
+import { createTheme, type CSSVariablesResolver, type MantineColorsTuple } from "@mantine/core";
+
+/** Mantine's greys of the dark scheme, with the blue of our surfaces. */
+const SLATE: MantineColorsTuple = [
+  "#d3d9df",
+  "#b6bec7",
+  "#9aa5b1",
+  "#5b6570",
+  "#3b434b",
+  "#2e343a",
+  "#242a30",
+  "#1b1f23",
+  "#171a1e",
+  "#111417",
+];
 
 export const theme = createTheme({
   primaryColor: "cyan",
   primaryShade: 9,
   defaultRadius: "sm",
+  colors: { dark: SLATE },
   cursorType: "pointer",
   fontFamily: 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, Ubuntu, sans-serif',
   fontFamilyMonospace: 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
@@ -24,6 +39,9 @@ export const variables: CSSVariablesResolver = () => ({
   light: {
     "--mantine-color-body": "#fbfbfa",
     "--mantine-color-dimmed": "#5c6570",
+    "--mantine-color-placeholder": "#5c6570",
+    "--mantine-color-cyan-light": "#e4f1f3",
+    "--mantine-color-cyan-light-color": "#0b5b6b",
     "--page-surface": "#ffffff",
     "--page-strong": "#000000",
     "--page-line": "#e2e4e3",
@@ -35,6 +53,7 @@ export const variables: CSSVariablesResolver = () => ({
   dark: {
     "--mantine-color-body": "#14171a",
     "--mantine-color-dimmed": "#9aa5b1",
+    "--mantine-color-placeholder": "#9aa5b1",
     "--page-surface": "#1b1f23",
     "--page-strong": "#ffffff",
     "--page-line": "#2e343a",

@@ -12,6 +12,7 @@ from cache.errors import NotFound
 from cache.head_ids import head_id_of, head_job_key
 from cache.jobs import Job, NewJob
 from cache.rows import HeadRow
+from service.about import about_pack
 from service.answers import HeadAnswer, JobAnswer, Listing, listing
 from service.head_requests import HeadRequest
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
@@ -62,7 +63,7 @@ def _submit(kept: State, request: HeadRequest) -> HeadRow | Job:
             )
     spec = request.model_dump(exclude_none=True) | {"validation": request.validation}
     head_id = head_id_of(spec, row.etag)
-    named = spec | {"etag": row.etag, "head_id": head_id}
+    named = spec | {"etag": row.etag, "head_id": head_id} | about_pack(row)
     new = NewJob("head", head_job_key(spec), named)
     return kept.jobs.submit(new, partial(_trained, kept, head_id))
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from cache.jobs import NewJob
 from cache.rows import PackRow
+from service.about import about_pack
 from service.answers import JobAnswer
 from service.making import Making, made
 from service.negotiation import MEDIA_TYPES
@@ -137,7 +138,7 @@ async def get_map(
 
 def _making(kept: State, row: PackRow, kind: str, what: str, **more: str) -> Making:
     kept.catalogue.touch_pack(row.pack_id)  # not to be evicted before its job is there
-    spec = {"pack_id": row.pack_id, "etag": row.etag, "what": what, **more}
+    spec = {"pack_id": row.pack_id, "etag": row.etag, "what": what} | about_pack(row) | more
     job = NewJob(kind, f"{kind}:{row.pack_id}:{row.etag}:{what}", spec)
     return Making(kept.store.derived(row.pack_id, row.etag, what), job)
 

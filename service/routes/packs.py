@@ -11,6 +11,7 @@ from fastapi import APIRouter, Form, Query, Response, UploadFile
 from cache import publish
 from cache.jobs import Job, NewJob
 from cache.pack_listing import PackFilter, PackSort
+from service.about import about_pack
 from service.answers import Health, JobAnswer, PackAnswer
 from service.pack_answers import PackListing
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
@@ -95,9 +96,9 @@ async def verify_pack(
 
 
 def _submit_verify(kept: State, pack_id: str, rows: int | None) -> Job:
-    kept.catalogue.find_sound_pack(pack_id)
+    row = kept.catalogue.find_sound_pack(pack_id)
     kept.catalogue.touch_pack(pack_id)  # not to be evicted before its job is there
-    spec = {"pack_id": pack_id, "rows": rows}
+    spec = {"pack_id": pack_id, "rows": rows} | about_pack(row)
     return kept.jobs.enqueue(NewJob("verify", f"verify:{pack_id}:{rows or 0}", spec))
 
 

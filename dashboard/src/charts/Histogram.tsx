@@ -24,27 +24,29 @@ export function Histogram({ label, edges, counts, height = 110 }: Props) {
         role="img"
         aria-label={`${label}, from ${digits(low)} to ${digits(high)}`}
       >
-        {counts.map((many, bin) => {
-          const [from, to] = [edges[bin] ?? low, edges[bin + 1] ?? high];
-          return (
-            <rect
-              key={bin}
-              x={x(from)}
-              width={Math.max(0.5, x(to) - x(from) - 1)}
-              y={height - 20 - y(many)}
-              height={y(many)}
-              fill="var(--page-accent)"
-            >
-              <title>{`${digits(from)} to ${digits(to)}: ${count(many)} rows`}</title>
-            </rect>
-          );
-        })}
+        {width > 0 &&
+          counts.map((many, bin) => {
+            const [from, to] = [edges[bin] ?? low, edges[bin + 1] ?? high];
+            return (
+              <rect
+                key={bin}
+                x={x(from)}
+                width={Math.max(0.5, x(to) - x(from) - 1)}
+                y={height - 20 - y(many)}
+                height={y(many)}
+                fill="var(--page-accent)"
+              >
+                <title>{`${digits(from)} to ${digits(to)}: ${count(many)} rows`}</title>
+              </rect>
+            );
+          })}
         <line className="axis" x1={0} x2={width} y1={height - 19.5} y2={height - 19.5} />
-        {ticks(low, high, 5).map((tick) => (
-          <text key={tick} x={x(tick)} y={height - 5} textAnchor="middle">
-            {digits(tick)}
-          </text>
-        ))}
+        {width > 0 &&
+          ticks(low, high, 5).map((tick) => (
+            <text key={tick} x={x(tick)} y={height - 5} textAnchor="middle">
+              {digits(tick)}
+            </text>
+          ))}
       </svg>
     </div>
   );

@@ -11,6 +11,9 @@ import { digits, percent } from "../words/numbers";
 const TRAIN = "#b3730a";
 const VALIDATION = "var(--page-accent)";
 
+/** Of fewer images the share that is right says nothing. */
+const ENOUGH = 5;
+
 export function Curves({ curves }: { curves: Epoch[] }) {
   const [shown, setShown] = useState("accuracy");
   const of = (name: keyof Epoch): [number, number][] =>
@@ -33,6 +36,7 @@ export function Curves({ curves }: { curves: Epoch[] }) {
         label={`Learning curves: ${shown}`}
         lines={lines.filter((line) => line.points.length)}
         xName="epoch"
+        yName={shown}
         word={shown === "accuracy" ? (value) => percent(value, 0) : digits}
       />
     </>
@@ -49,7 +53,7 @@ export function ClassScores({ evaluation }: { evaluation: Evaluation }) {
         size="xs"
         mb="xs"
         aria-label="Order"
-        data={["worst first", "as they are"]}
+        data={["worst first", "class order"]}
         value={order}
         onChange={setOrder}
       />
@@ -59,7 +63,7 @@ export function ClassScores({ evaluation }: { evaluation: Evaluation }) {
         bars={classes.map((one) => ({
           name: one.class,
           value: one.f1,
-          told: digits(one.f1),
+          told: one.f1.toFixed(3),
           hint: `${one.class}: precision ${percent(one.precision)}, recall ${percent(one.recall)}, ${one.rows} rows`,
         }))}
       />
@@ -81,7 +85,9 @@ export function Reliability({ evaluation }: { evaluation: Evaluation }) {
     {
       name: "this head",
       colour: VALIDATION,
-      points: evaluation.reliability.map((bin) => [bin.confidence, bin.accuracy]),
+      points: evaluation.reliability
+        .filter((bin) => bin.rows >= ENOUGH)
+        .map((bin) => [bin.confidence, bin.accuracy]),
     },
   ];
   const sure = evaluation.reliability.reduce(
@@ -96,7 +102,9 @@ export function Reliability({ evaluation }: { evaluation: Evaluation }) {
         xRange={[0, 1]}
         yRange={[0, 1]}
         xName="confidence"
+        yName="accuracy"
         word={(value) => percent(value, 0)}
+        xWord={(value) => percent(value, 0)}
       />
       <Text size="xs" c="dimmed" mt="xs">
         Its confidence is {percent(evaluation.calibration_error)} off on average; it is{" "}

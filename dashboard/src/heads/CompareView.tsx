@@ -2,10 +2,11 @@
 
 import { Alert, Select, SimpleGrid, Stack } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 
 import { bestPacksQuery, headQuery, headsQuery } from "../api/calls";
 import { metricsOf, type Head } from "../api/shapes";
+import { Empty } from "../parts/Empty";
 import { Heading } from "../parts/Heading";
 import { Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
@@ -29,16 +30,28 @@ export function CompareView() {
         title="Compare heads"
         under="Side by side, and image by image where both saw the same ones."
       />
+      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
+        <Picker label="First head" value={left} onChange={choose("left")} />
+        <Picker label="Second head" value={right} onChange={choose("right")} />
+      </SimpleGrid>
       {first.data && second.data && <Verdict first={first.data} second={second.data} />}
+      {!left && !right && (
+        <Empty title="Choose two heads">
+          Or choose them in the table of{" "}
+          <Link to="/heads" className="link">
+            all heads
+          </Link>
+          .
+        </Empty>
+      )}
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
         {(
           [
-            ["left", "First head", left, first],
-            ["right", "Second head", right, second],
+            ["left", left, first],
+            ["right", right, second],
           ] as const
-        ).map(([side, label, headId, head]) => (
+        ).map(([side, headId, head]) => (
           <Stack key={side} gap="md" miw={0}>
-            <Picker label={label} value={headId} onChange={choose(side)} />
             {head.isError && <Trouble error={head.error} again={head.refetch} />}
             {headId && head.isPending && <Waiting lines={10} />}
             {head.data && headId && <HeadDetails head={head.data} narrow />}
@@ -57,14 +70,12 @@ interface PickerProps {
 
 function Picker({ label, value, onChange }: PickerProps) {
   const heads = useInfiniteQuery(headsQuery()).data?.pages.flatMap((page) => page.items) ?? [];
-  const packs = new Map(useQuery(bestPacksQuery).data?.items.map((pack) => [pack.pack_id, pack]));
+  const names = useHeadNames();
   const named = heads.map((head) => {
-    const pack = packs.get(head.pack_id);
-    const name = pack ? `${pack.network} on ${pack.dataset}` : head.pack_id;
     const accuracy = percent(metricsOf(head).validation_accuracy);
     return {
       value: head.head_id,
-      label: `${name} · ${head.method} · ${accuracy} · ${head.head_id.slice(0, 6)}`,
+      label: `${names(head)} · ${accuracy} · ${head.head_id.slice(0, 6)}`,
     };
   });
   return (
@@ -80,8 +91,18 @@ function Picker({ label, value, onChange }: PickerProps) {
   );
 }
 
+/** "linear of resnet50 on birds" */
+function useHeadNames(): (head: Head) => string {
+  const packs = new Map(useQuery(bestPacksQuery).data?.items.map((pack) => [pack.pack_id, pack]));
+  return (head) => {
+    const pack = packs.get(head.pack_id);
+    return `${head.method} of ${pack ? `${pack.network} on ${pack.dataset}` : head.pack_id}`;
+  };
+}
+
 function Verdict({ first, second }: { first: Head; second: Head }) {
-  const words = agreement(metricsOf(first), metricsOf(second));
+  const names = useHeadNames();
+  const words = agreement(metricsOf(first), metricsOf(second), [names(first), names(second)]);
   return (
     <Alert color="cyan" variant="light" title={words.title}>
       {words.detail}

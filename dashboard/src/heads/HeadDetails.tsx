@@ -16,11 +16,6 @@ export function HeadDetails({ head, narrow = false }: { head: Head; narrow?: boo
     <Stack gap="md">
       <Scores head={head} />
       <div className={narrow ? "stack" : "columns"}>
-        {curves && (
-          <Panel title="Learning curves">
-            <Curves curves={curves} />
-          </Panel>
-        )}
         {evaluation?.confusion && (
           <Panel title="Confusion matrix">
             <Confusion
@@ -38,6 +33,11 @@ export function HeadDetails({ head, narrow = false }: { head: Head; narrow?: boo
               <Reliability evaluation={evaluation} />
             </Panel>
           </>
+        )}
+        {curves && (
+          <Panel title="Learning curves">
+            <Curves curves={curves} />
+          </Panel>
         )}
       </div>
       {evaluation && (
@@ -63,12 +63,13 @@ function Scores({ head }: { head: Head }) {
       tiles={[
         {
           name: "Validation accuracy",
+          wide: true,
           value: percent(metrics.validation_accuracy),
           beside:
             low === undefined || high === undefined
               ? ""
-              : `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}`,
-          explained: "The range holds the true accuracy 95 times of 100",
+              : `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} %`,
+          explained: "The range is the 95 % interval: it holds the true accuracy 95 times of 100",
         },
         { name: "Macro F1", value: digits(evaluation?.macro_f1) },
         { name: "Train accuracy", value: percent(metrics.train_accuracy) },

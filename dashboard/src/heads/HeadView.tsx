@@ -69,9 +69,15 @@ function Whole({ head }: { head: Head }) {
       <HeadDetails head={head} />
       <Panel title="Settings">
         <Facts
-          facts={Object.entries(head.params).map(([key, value]) => [key, JSON.stringify(value)])}
+          facts={Object.entries(head.params).map(([key, value]) => [key, settingInWords(value)])}
         />
       </Panel>
     </Stack>
   );
+}
+
+function settingInWords(value: unknown): string {
+  if (Array.isArray(value)) return value.map(settingInWords).join(", ");
+  if (value === null) return "–";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

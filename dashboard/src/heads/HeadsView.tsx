@@ -108,7 +108,7 @@ function HeadTable({ heads, packs, children }: TableProps) {
               <Table.Th>Head</Table.Th>
               <Table.Th>Pack</Table.Th>
               <Table.Th className="number">Validation</Table.Th>
-              <Table.Th className="number">95 %</Table.Th>
+              <Table.Th className="number">95 % interval</Table.Th>
               <Table.Th className="number">Train</Table.Th>
               <Table.Th className="number">Rows</Table.Th>
               <Table.Th className="number">Took</Table.Th>
@@ -164,13 +164,15 @@ function Row({ head, pack, chosen, toggle }: RowProps) {
       </Table.Td>
       <Table.Td className="number">{percent(metrics.validation_accuracy)}</Table.Td>
       <Table.Td className="number">
-        {metrics.validation_interval?.map((end) => (100 * end).toFixed(1)).join(" to ") ?? "–"}
+        {metrics.validation_interval
+          ? `${metrics.validation_interval.map((end) => (100 * end).toFixed(1)).join(" to ")} %`
+          : "–"}
       </Table.Td>
       <Table.Td className="number">{percent(metrics.train_accuracy)}</Table.Td>
       <Table.Td className="number">{count(metrics.train_rows)}</Table.Td>
       <Table.Td className="number">{duration(metrics.seconds)}</Table.Td>
       <Table.Td>
-        <Moment at={head.created} />
+        <Moment at={head.created} bare />
       </Table.Td>
     </Table.Tr>
   );

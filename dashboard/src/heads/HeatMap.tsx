@@ -7,9 +7,12 @@ import { extent, linear } from "../charts/scale";
 import { percent } from "../words/numbers";
 import type { Grid } from "./grid";
 
+/** Smaller differences than this do not fill the whole range of shades. */
+const LEAST_SPAN = 0.2;
+
 export function HeatMap({ grid }: { grid: Grid }) {
   const [low, high] = extent(grid.cells.flat().map((cell) => cell?.accuracy));
-  const share = linear([low, high], [0.15, 1]);
+  const share = linear([Math.min(low, high - LEAST_SPAN), high], [0.15, 1]);
   return (
     <div style={{ overflow: "auto" }}>
       <table className="heat" aria-label="Best validation accuracy by network and dataset">

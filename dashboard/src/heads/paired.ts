@@ -11,18 +11,19 @@ interface Words {
 /** Below this a difference is not taken for chance, as is usual. */
 const CHANCE = 0.05;
 
-export function agreement(first: Metrics, second: Metrics): Words {
+/** `names`: what each is called, such as "linear on resnet50". */
+export function agreement(first: Metrics, second: Metrics, names: [string, string]): Words {
   const [a, b] = [first.validation_right, second.validation_right];
   if (!a || !b || a.rows !== b.rows) return byIntervals(first, second);
   const [onlyFirst, onlySecond] = discordant(a.bits, b.bits);
   const p = mcnemar(onlyFirst, onlySecond);
-  const better = onlyFirst > onlySecond ? "first" : "second";
-  const title = p < CHANCE ? `The ${better} is better` : "The difference may be chance";
+  const [better, worse] = onlyFirst > onlySecond ? names : [names[1], names[0]];
+  const title = p < CHANCE ? `${better} is better than ${worse}` : "The difference may be chance";
   return {
     title,
     detail:
-      `Of the same ${count(first.validation_rows)} images only the first gets ${count(onlyFirst)} right, ` +
-      `only the second ${count(onlySecond)}. If they were equally good, so large a difference would be ` +
+      `Of the same ${count(first.validation_rows)} images only the left head gets ${count(onlyFirst)} right, ` +
+      `only the right one ${count(onlySecond)}. If they were equally good, so large a difference would be ` +
       `seen with probability ${p < 0.001 ? "below 0.001" : p.toFixed(3)} (McNemar's exact test).`,
   };
 }

@@ -10,7 +10,10 @@ import { digits, percent } from "../words/numbers";
 import { Acts } from "./Acts";
 import { useRates } from "./rates";
 import { State } from "./State";
-import { kindInWords, limitInWords, progressInWords, share } from "./words";
+import { kindInWords, limitInWords, progressInWords, share, titleOf } from "./words";
+
+/** How far a bar is that moves, but does not know how far. */
+const UNKNOWN = 0.15;
 
 export function ActiveJob({ job }: { job: Job }) {
   const progress = progressOf(job);
@@ -21,12 +24,7 @@ export function ActiveJob({ job }: { job: Job }) {
       <Group justify="space-between" mb={6}>
         <Link to="/jobs/$jobId" params={{ jobId: job.id }} className="link">
           <Text span fw={600} size="sm">
-            {kindInWords(job)}{" "}
-            {job.pack_id && (
-              <Text span c="dimmed" size="xs">
-                {job.pack_id}
-              </Text>
-            )}
+            {titleOf(job)}
           </Text>
         </Link>
         <Group gap="sm">
@@ -37,13 +35,13 @@ export function ActiveJob({ job }: { job: Job }) {
         </Group>
       </Group>
       <Progress
-        value={100 * (done ?? (job.state === "running" ? 1 : 0))}
+        value={100 * (done ?? (job.state === "running" ? UNKNOWN : 0))}
         animated={job.state === "running"}
         striped={job.state === "running" && done === null}
         aria-label={done === null ? "Progress not known" : `${percent(done, 0)} done`}
       />
       <Text size="xs" c="dimmed" mt={4} mih={18}>
-        {job.state === "queued" ? <Queued job={job} /> : progressInWords(progress)}
+        {job.state === "queued" ? <Queued job={job} /> : progressInWords(progress) || "starting"}
       </Text>
       {rates.length > 1 && (
         <>

@@ -18,7 +18,7 @@ import { ActiveJob } from "./ActiveJob";
 import { Acts } from "./Acts";
 import { Result } from "./JobsView";
 import { State } from "./State";
-import { errorInWords, kindInWords, progressInWords, tookSeconds } from "./words";
+import { errorInWords, progressInWords, titleOf, tookSeconds } from "./words";
 
 export function JobView() {
   const { jobId } = useParams({ from: "/jobs/$jobId" });
@@ -28,7 +28,7 @@ export function JobView() {
   return (
     <Stack gap="md">
       <Heading
-        title={kindInWords(job.data)}
+        title={titleOf(job.data)}
         under={
           <>
             <code>{jobId}</code> · <State job={job.data} />
@@ -39,16 +39,19 @@ export function JobView() {
       </Heading>
       <Failure job={job.data} />
       {!isEnded(job.data) && <ActiveJob job={job.data} />}
-      <Panel title="What is known of it">
+      <Panel title="Details">
         <Facts
           facts={[
-            ["Made", <Result key="made" job={job.data} />],
-            ["Asked for", <Moment key="created" at={job.data.created} />],
+            ["Result", <Result key="made" job={job.data} />],
+            ["Requested", <Moment key="created" at={job.data.created} />],
             ["Began", <Moment key="started" at={job.data.started} />],
-            ["Took", duration(tookSeconds(job.data, Date.now()))],
-            ["Last said", progressInWords(progressOf(job.data)) || "–"],
+            [
+              isEnded(job.data) ? "Took" : "Running for",
+              duration(tookSeconds(job.data, Date.now())),
+            ],
+            ["Last progress", progressInWords(progressOf(job.data)) || "–"],
             ["Worker", job.data.worker ?? "–"],
-            ["Wanted by", job.data.submitters.join(", ") || "nobody"],
+            ["Requested by", job.data.submitters.join(", ") || "–"],
           ]}
         />
       </Panel>
@@ -66,7 +69,7 @@ function Failure({ job }: { job: Job }) {
   const error = errorInWords(job.error);
   if (!error || job.state !== "failed") return null;
   return (
-    <Alert color="red" variant="light" title="It failed" role="alert">
+    <Alert color="red" variant="light" title="Failed" role="alert">
       {sentence(error.detail)} {error.remedy && sentence(error.remedy)}
     </Alert>
   );
@@ -76,30 +79,37 @@ function Attempts({ job }: { job: Job }) {
   if (!job.attempts.length) return null;
   return (
     <Panel title="Attempts">
-      <Table aria-label="Attempts">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Attempt</Table.Th>
-            <Table.Th>Worker</Table.Th>
-            <Table.Th>Began</Table.Th>
-            <Table.Th>Outcome</Table.Th>
-            <Table.Th>Error</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {job.attempts.map((attempt) => (
-            <Table.Tr key={attempt.attempt}>
-              <Table.Td>{attempt.attempt}</Table.Td>
-              <Table.Td>{attempt.worker}</Table.Td>
-              <Table.Td>
-                <Moment at={attempt.began} />
-              </Table.Td>
-              <Table.Td>{attempt.outcome}</Table.Td>
-              <Table.Td>{errorInWords(attempt.error)?.detail ?? "–"}</Table.Td>
+      <div style={{ overflow: "auto" }}>
+        <Table className="grid-table" aria-label="Attempts">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Attempt</Table.Th>
+              <Table.Th>Worker</Table.Th>
+              <Table.Th>Began</Table.Th>
+              <Table.Th>Outcome</Table.Th>
+              <Table.Th>Error</Table.Th>
             </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
+          </Table.Thead>
+          <Table.Tbody>
+            {job.attempts.map((attempt) => (
+              <Table.Tr key={attempt.attempt}>
+                <Table.Td>{attempt.attempt}</Table.Td>
+                <Table.Td>{attempt.worker}</Table.Td>
+                <Table.Td>
+                  <Moment at={attempt.began} />
+                </Table.Td>
+                <Table.Td>{attempt.outcome}</Table.Td>
+                <Table.Td style={{ whiteSpace: "normal" }}>{errorOf(attempt)}</Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </div>
     </Panel>
   );
+}
+
+function errorOf(attempt: Job["attempts"][number]): string {
+  const error = errorInWords(attempt.error);
+  return error ? sentence(error.detail) : "–";
 }

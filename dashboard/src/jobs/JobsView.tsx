@@ -17,9 +17,16 @@ import { duration } from "../words/numbers";
 import { ActiveJob } from "./ActiveJob";
 import { Acts } from "./Acts";
 import { State } from "./State";
-import { errorInWords, kindInWords, STATES, tookSeconds } from "./words";
+import { errorInWords, STATES, titleOf, tookSeconds } from "./words";
 
-const NAMES = ["all", "queued", "running", "succeeded", "failed", "cancelled"];
+const NAMES = [
+  { value: "all", label: "all" },
+  { value: "queued", label: "queued" },
+  { value: "running", label: "running" },
+  { value: "succeeded", label: "done" },
+  { value: "failed", label: "failed" },
+  { value: "cancelled", label: "cancelled" },
+];
 
 export function JobsView() {
   const { state } = useSearch({ from: "/jobs" });
@@ -74,11 +81,11 @@ function Ended({ jobs }: { jobs: Job[] }) {
           <Table.Tr>
             <Table.Th>Job</Table.Th>
             <Table.Th>State</Table.Th>
-            <Table.Th>Made</Table.Th>
+            <Table.Th>Result</Table.Th>
             <Table.Th>Ended</Table.Th>
             <Table.Th className="number">Took</Table.Th>
             <Table.Th className="number">Attempts</Table.Th>
-            <Table.Th>What became of it</Table.Th>
+            <Table.Th>Error</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -86,7 +93,7 @@ function Ended({ jobs }: { jobs: Job[] }) {
             <Table.Tr key={job.id}>
               <Table.Td>
                 <Link to="/jobs/$jobId" params={{ jobId: job.id }}>
-                  {kindInWords(job)}
+                  {titleOf(job)}
                 </Link>
               </Table.Td>
               <Table.Td>
@@ -131,7 +138,7 @@ export function Result({ job }: { job: Job }) {
   if (packId && job.state === "succeeded")
     return (
       <Link to="/packs/$packId" params={{ packId }} className="link">
-        {packId}
+        pack
       </Link>
     );
   if (result?.dataset)

@@ -5,8 +5,8 @@ import { count, digits, duration } from "../words/numbers";
 
 const KINDS: Record<string, string> = {
   extract: "Extract features",
-  ingest: "Take in images",
-  weights: "Take in a checkpoint",
+  ingest: "Import images",
+  weights: "Import a checkpoint",
   import: "Import features",
   head: "Train a head",
   predict: "Classify by a head",
@@ -19,12 +19,18 @@ const KINDS: Record<string, string> = {
 
 export const kindInWords = (job: Job): string => KINDS[job.kind] ?? job.kind;
 
+/** "Extract features: resnet50 on birds" */
+export function titleOf(job: Job): string {
+  const about = [job.about.network, job.about.dataset].filter(Boolean).join(" on ");
+  return about ? `${kindInWords(job)}: ${about}` : kindInWords(job);
+}
+
 export const STATES: Record<Job["state"], { word: string; colour: string; sign: string }> = {
   queued: { word: "queued", colour: "var(--mantine-color-dimmed)", sign: "○" },
   running: { word: "running", colour: "var(--page-accent)", sign: "●" },
   succeeded: { word: "succeeded", colour: "var(--page-good)", sign: "✓" },
   failed: { word: "failed", colour: "var(--page-bad)", sign: "✕" },
-  cancelled: { word: "cancelled", colour: "var(--mantine-color-dimmed)", sign: "–" },
+  cancelled: { word: "cancelled", colour: "var(--mantine-color-dimmed)", sign: "⊘" },
 };
 
 const LIMITS: Record<string, string> = {

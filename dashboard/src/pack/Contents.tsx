@@ -44,7 +44,7 @@ function Counting({ failed }: { failed: Record<string, unknown> | null | undefin
     );
   return (
     <Text size="sm" c="dimmed" component="div">
-      <Loader size="xs" mr={8} /> A worker counts; it is kept after that.
+      <Loader size="xs" mr={8} /> Waits for a worker to count; it is kept after that.
     </Text>
   );
 }

@@ -42,7 +42,7 @@ export function Origin({ pack }: { pack: Pack }) {
           {recipeInWords(pack)}
         </Text>
         <Facts facts={whatItIs(pack)} />
-        <details style={{ marginTop: 12 }}>
+        <details style={{ marginTop: 12, fontSize: 14 }}>
           <summary>All values of the recipe</summary>
           <Code block mt="xs" tabIndex={0}>
             {JSON.stringify(pack.recipe, null, 2)}
@@ -91,7 +91,7 @@ function howItWasMade(pack: Pack): [string, React.ReactNode][] {
   const facts: [string, React.ReactNode][] = [["Made", <Moment key="made" at={pack.created} />]];
   if (recipeOf(pack))
     facts.push(
-      ["On", `${made.device ?? "–"}, worker ${made.worker ?? "–"}`],
+      ["On", `${made.device ?? "–"} · ${made.worker ?? "–"}`],
       [
         "Engine",
         made.engine

@@ -133,7 +133,7 @@ function NoPacks({ filtered }: { filtered: boolean }) {
         <span>
           A pack is a network's features of a dataset. Make the first one{" "}
           <Link to="/submit" className="link">
-            on this page
+            under Submit
           </Link>{" "}
           or in a shell:
         </span>

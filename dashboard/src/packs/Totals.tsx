@@ -22,7 +22,7 @@ export function Totals() {
           value: bytes(data?.bytes),
           beside: data?.byte_limit ? `of ${bytes(data.byte_limit)}` : "",
         },
-        { name: "Rows", value: short(data?.rows) },
+        { name: "Rows", value: data && data.rows >= 1e6 ? short(data.rows) : count(data?.rows) },
         { name: "Hit rate", value: percent(data?.hit_rate, 0), explained: data?.counted.hit_rate },
         {
           name: "Computing saved",

@@ -6,6 +6,8 @@ export interface Tile {
   beside?: string;
   /** How it is counted. */
   explained?: string | undefined;
+  /** Takes the room of two. */
+  wide?: boolean;
 }
 
 /** The few numbers that matter, in a row that does not jump while they come. */
@@ -20,7 +22,7 @@ export function Tiles({ tiles, label }: { tiles: Tile[]; label: string }) {
           multiline
           w={300}
         >
-          <div className="tile">
+          <div className="tile" data-wide={tile.wide || undefined}>
             <dt>{tile.name}</dt>
             <dd>
               {tile.value} {tile.beside && <small>{tile.beside}</small>}

@@ -35,7 +35,7 @@ function DatasetTable({ datasets }: { datasets: Dataset[] }) {
       <Table className="grid-table" aria-label="Datasets">
         <Table.Thead>
           <Table.Tr>
-            <Table.Th>Name</Table.Th>
+            <Table.Th className="name">Name</Table.Th>
             <Table.Th className="number">Version</Table.Th>
             <Table.Th>Splits</Table.Th>
             <Table.Th className="number">Images</Table.Th>
@@ -49,7 +49,7 @@ function DatasetTable({ datasets }: { datasets: Dataset[] }) {
         <Table.Tbody>
           {datasets.map((dataset) => (
             <Table.Tr key={dataset.dataset_id}>
-              <Table.Td>
+              <Table.Td className="name">
                 <Link to="/submit" search={{ dataset: dataset.name }}>
                   {dataset.name}
                 </Link>

@@ -39,12 +39,12 @@ export function NetworksView() {
           >
             <Table.Thead>
               <Table.Tr>
-                <Table.Th>Network</Table.Th>
+                <Table.Th className="name">Network</Table.Th>
                 <Table.Th className="number">Image</Table.Th>
                 <Table.Th className="number">FLOP an image</Table.Th>
                 <Table.Th className="number">Parameters</Table.Th>
                 <Table.Th className="number">On ImageNet</Table.Th>
-                <Table.Th className="number">A row</Table.Th>
+                <Table.Th className="number">Values a row</Table.Th>
                 <Table.Th>Bottleneck</Table.Th>
                 <Table.Th>Packs</Table.Th>
               </Table.Tr>
@@ -52,7 +52,7 @@ export function NetworksView() {
             <Table.Tbody>
               {shown.map((network) => (
                 <Table.Tr key={network.name}>
-                  <Table.Td>
+                  <Table.Td className="name">
                     <Link to="/submit" search={{ network: network.name }}>
                       {network.name}
                     </Link>

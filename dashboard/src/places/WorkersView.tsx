@@ -39,8 +39,8 @@ function WorkerTable({ workers }: { workers: WorkerAtWork[] }) {
             <Table.Th>Device</Table.Th>
             <Table.Th>Machine</Table.Th>
             <Table.Th>Started</Table.Th>
-            <Table.Th>Heard of</Table.Th>
-            <Table.Th>Does</Table.Th>
+            <Table.Th>Last seen</Table.Th>
+            <Table.Th>Doing</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>

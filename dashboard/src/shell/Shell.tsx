@@ -26,6 +26,12 @@ const PLACES = [
   ["/workers", "Workers"],
 ] as const;
 
+/** Views that belong to a place and have another address. */
+const WITHIN: Partial<Record<(typeof PLACES)[number][0], string>> = {
+  "/": "/packs/",
+  "/heads": "/compare",
+};
+
 export function Shell() {
   const [open, { toggle, close }] = useDisclosure(false);
   useJobEvents();
@@ -69,6 +75,7 @@ export function Shell() {
             key={to}
             to={to}
             className="nav"
+            data-within={path.startsWith(WITHIN[to] ?? "//") || undefined}
             activeOptions={{ exact: to === "/", includeSearch: false }}
           >
             {name}

@@ -21,7 +21,7 @@ export function Cost({ request }: { request: JobRequest | null }) {
         label="Estimate"
         tiles={[
           {
-            name: "Rows that are there",
+            name: "Already there",
             value: count(found?.rows_cached),
             beside: found && `of ${count(found.rows)}`,
           },

@@ -161,7 +161,7 @@ function How({ form, set }: HowProps) {
       />
       <NumberInput
         label="Images a class"
-        description="Empty for all of them"
+        placeholder="all"
         value={form.perClass}
         onChange={(value) => set("perClass", String(value))}
         min={1}
@@ -169,6 +169,8 @@ function How({ form, set }: HowProps) {
       <NumberInput
         label="Percent of train to move to validation"
         description="Heads are scored on validation"
+        placeholder="none"
+        suffix=" %"
         value={form.validation}
         onChange={(value) => set("validation", String(value))}
         min={0}
@@ -215,6 +217,6 @@ const PRESETS = [
 ];
 
 const ARITHMETIC = [
-  { value: "float32", label: "float32: within 1e-4 of plain float32" },
+  { value: "float32", label: "float32: within 0.0001 of plain float32" },
   { value: "fast", label: "fast: 16 bit, cosine at least 0.99" },
 ];

@@ -13,7 +13,9 @@ describe("numbers as people read them", () => {
     [bytes(80e9), "80 GB"],
     [digits(0.12345), "0.123"],
     [digits(12.345), "12.3"],
-    [digits(4.2e-7), "4.2e-7"],
+    [digits(4.2e-7), "4.2 × 10⁻⁷"],
+    [digits(1904.4), "1,904"],
+    [digits(2.5e6), "2.5 × 10⁶"],
     [percent(0.8195), "82.0 %"],
     [duration(0), "0 s"],
     [duration(0.0042), "4 ms"],
@@ -21,6 +23,7 @@ describe("numbers as people read them", () => {
     [duration(59.7), "1 min"],
     [duration(3725), "1 h 2 min"],
     [duration(90000), "1 d 1 h"],
+    [shape([2048]), "2,048"],
     [shape([512, 7, 7]), "512 × 7 × 7"],
   ])("%s", (got, wanted) => expect(got).toBe(wanted));
 

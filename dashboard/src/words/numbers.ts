@@ -37,12 +37,24 @@ export function digits(value: Maybe): string {
   if (missing(value)) return DASH;
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size < 1e-3 || size >= 1e6) return value.toExponential(1).replace("e", "e");
+  if (size < 1e-3 || size >= 1e6) return power(value);
+  if (size >= 1000) return count(value);
   const places = Math.max(0, 2 - Math.floor(Math.log10(size)));
   return Number.isInteger(value) && size < 1000
     ? String(value)
     : value.toFixed(Math.min(places, 4));
 }
+
+/** 4.6e-7 → "4.6 × 10⁻⁷" */
+function power(value: number): string {
+  const [front, exponent] = value.toExponential(1).split("e");
+  const raised = exponent!.replace("+", "").replace(/[-0-9]/g, (sign) => RAISED[sign]!);
+  return `${front} × 10${raised}`;
+}
+
+const RAISED: Record<string, string> = Object.fromEntries(
+  [..."-0123456789"].map((sign, index) => [sign, [..."⁻⁰¹²³⁴⁵⁶⁷⁸⁹"][index]!]),
+);
 
 /** 0.8195 → "82.0 %" */
 export function percent(value: Maybe, places = 1): string {
@@ -75,7 +87,7 @@ export function ago(moment: string | null | undefined, now: number = Date.now())
   return `${duration(seconds).split(" ").slice(0, 2).join(" ")} ago`;
 }
 
-/** [2048] → "2048"; [512, 7, 7] → "512 × 7 × 7" */
+/** [2048] → "2,048"; [512, 7, 7] → "512 × 7 × 7" */
 export function shape(sides: number[] | null | undefined): string {
-  return sides?.length ? sides.join(" × ") : DASH;
+  return sides?.length ? sides.map(count).join(" × ") : DASH;
 }
