@@ -160,7 +160,7 @@ class Job(Answer):
 
     ``submitters`` are those who still want it. ``next_try`` is when a queued job that met a
     passing fault goes on; the last of ``attempts`` has the fault. ``waits_for`` is the key of the
-    job that must succeed before this one begins.
+    job that must succeed before this one begins. ``about`` names the network and the dataset.
     """
 
     id: str
@@ -181,6 +181,7 @@ class Job(Answer):
     attempts: list[Attempt] = field(default_factory=list)
     next_try: datetime | None = None
     waits_for: str | None = None
+    about: dict[str, str | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:

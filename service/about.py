@@ -19,14 +19,15 @@ class About(BaseModel):
 
     @classmethod
     def of(cls, kind: str, spec: Spec) -> About:
+        network = spec.get("recipe", {}).get("network")
         if kind == "ingest":
-            return cls(dataset=spec["name"])
+            return cls(dataset=spec.get("name"))
         if kind == "extract":
-            return cls(network=spec["recipe"]["network"], dataset=spec["dataset"]["name"])
+            return cls(network=network, dataset=spec.get("dataset", {}).get("name"))
         if kind == "classify":
-            return cls(network=spec["recipe"]["network"])
+            return cls(network=network)
         if kind in ("import", "weights"):
-            return cls(network=spec["network"], dataset=spec.get("dataset"))
+            return cls(network=spec.get("network"), dataset=spec.get("dataset"))
         return cls.model_validate(spec.get("about", {}))
 
 

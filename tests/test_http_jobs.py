@@ -210,6 +210,27 @@ def test_bodies_that_are_no_json_or_too_large(served: Serving) -> None:
     assert served.http.put("/v1/jobs").json()["status"] == 405
 
 
+def test_jobs_tell_by_name_what_they_are_about(store: Store) -> None:
+    with serving(store) as served, worker_running(store):
+        digits = {"name": "digits", "source": {"kind": "builtin", "name": "digits"}}
+        served.post("/v1/datasets", digits, 201)
+        wanted = PAIR | {"dataset": "digits", "view": {"limit": 20}}
+        pack_id = wait(served, wanted)["pack_id"]
+        head = {"pack_id": pack_id, "method": "centroid", "validation": None}
+        served.http.post("/v1/heads", json=head, headers={"Prefer": "wait=30"})
+        served.http.get(f"/v1/packs/{pack_id}/statistics")
+        served.http.post(f"/v1/packs/{pack_id}/verify", headers={"Prefer": "wait=30"})
+        jobs = served.get("/v1/jobs")["items"]
+    pair = {"network": PAIR["network"], "dataset": "digits"}
+    assert {job["kind"]: job["about"] for job in jobs} == {
+        "ingest": {"network": None, "dataset": "digits"},
+        "extract": pair,
+        "head": pair,
+        "statistics": pair,
+        "verify": pair,
+    }
+
+
 def test_broken_images_are_named_in_the_result(served: Serving) -> None:
     good, bad = images(1)[0], b"\x89PNG broken"
     members = {"train/a/1.png": good, "train/a/2.png": bad, "train/b/3.png": images(1, 4)[0]}

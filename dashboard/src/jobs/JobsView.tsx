@@ -138,7 +138,7 @@ export function Result({ job }: { job: Job }) {
   if (packId && job.state === "succeeded")
     return (
       <Link to="/packs/$packId" params={{ packId }} className="link">
-        pack
+        {packId}
       </Link>
     );
   if (result?.dataset)
