@@ -124,8 +124,8 @@ class CheckpointAnswer(BaseModel):
 Health = Literal["sound", "damaged"]
 
 
-class PackAnswer(BaseModel):
-    """A cached pack. ``splits`` maps a name to its first row and the row after its last.
+class PackBrief(BaseModel):
+    """A cached pack, as lists tell it. ``splits`` maps a name to its first row and that after its last.
 
     A pinned pack is never evicted. One with a ``problem`` is damaged: its rows are not served, and
     the next submission of its pair builds it anew.
@@ -136,20 +136,17 @@ class PackAnswer(BaseModel):
     network: str
     dataset: str
     tap: str | None = Field(description="layer:pool; null where the recipe is unknown")
+    view: dict[str, Any] | None = Field(description="which part of the dataset; null for all")
     recipe_id: str
     dataset_id: str
     imported: bool
-    recipe: dict[str, Any]
-    dataset_info: dict[str, Any]
-    classes: list[str]
     splits: dict[str, list[int]]
     rows: int
+    rows_invalid: int = Field(description="of images that could not be decoded")
     row_shape: list[int]
     dtype: str
     bytes: int
     etag: str
-    invalid_rows: list[str]
-    provenance: dict[str, Any]
     created: datetime | None
     last_used: datetime | None
     hits: int
@@ -157,17 +154,29 @@ class PackAnswer(BaseModel):
     health: Health
     problem: dict[str, Any] | None
 
+
+class PackAnswer(PackBrief):
+    """A pack, with all that lists leave out. ``invalid_rows`` are row ids."""
+
+    recipe: dict[str, Any]
+    dataset_info: dict[str, Any]
+    classes: list[str]
+    invalid_rows: list[str]
+    provenance: dict[str, Any]
+
     @classmethod
     def of(cls, row: PackRow) -> PackAnswer:
         return cls(**pack_fields(row))
 
 
 def pack_fields(row: PackRow) -> dict[str, Any]:
-    """The fields of a :class:`PackAnswer`."""
+    """The fields of a :class:`PackAnswer`, those of a :class:`PackBrief` among them."""
     return vars(row) | {
         "created": utc(row.created),
         "last_used": utc(row.last_used),
         "tap": row.tap,
+        "view": row.dataset_info.get("view"),
+        "rows_invalid": len(row.invalid_rows),
         "health": "sound" if row.problem is None else "damaged",
     }
 
