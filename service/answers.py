@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +13,7 @@ from cache.jobs import Job
 from cache.networks import NetworkInfo
 from cache.pages import Page
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
+from service.told import Documented, Metrics, Progress
 
 
 def utc(seconds: float | None) -> datetime | None:
@@ -200,11 +201,7 @@ class AttemptAnswer(BaseModel):
 
 
 class JobAnswer(BaseModel):
-    """A job. ``error`` is there when it failed, ``result`` when it succeeded.
-
-    ``progress.history`` of an extraction has ``[seconds, images per second since the last]``
-    of at most 60 moments of its attempt.
-    """
+    """A job. ``error`` is there when it failed, ``result`` when it succeeded."""
 
     object: Literal["job"] = "job"
     id: str
@@ -219,7 +216,7 @@ class JobAnswer(BaseModel):
     worker: str | None
     cancelling: bool
     waits_for: str | None = Field(description="the key of the job that must succeed before")
-    progress: dict[str, Any]
+    progress: Annotated[dict[str, Any], Documented(Progress)]
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     created: datetime | None
@@ -287,7 +284,7 @@ class HeadAnswer(BaseModel):
     pack_id: str
     method: str
     params: dict[str, Any]
-    metrics: dict[str, Any]
+    metrics: Annotated[dict[str, Any], Documented(Metrics)]
     created: datetime | None
 
     @classmethod

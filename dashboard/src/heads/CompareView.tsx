@@ -5,7 +5,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 
 import { bestPacksQuery, headQuery, headsQuery } from "../api/calls";
-import { metricsOf, type Head } from "../api/shapes";
+import type { Head } from "../api/shapes";
 import { Heading } from "../parts/Heading";
 import { Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
@@ -61,7 +61,7 @@ function Picker({ label, value, onChange }: PickerProps) {
   const named = heads.map((head) => {
     const pack = packs.get(head.pack_id);
     const name = pack ? `${pack.network} on ${pack.dataset}` : head.pack_id;
-    const accuracy = percent(metricsOf(head).validation_accuracy);
+    const accuracy = percent(head.metrics.validation_accuracy);
     return {
       value: head.head_id,
       label: `${name} · ${head.method} · ${accuracy} · ${head.head_id.slice(0, 6)}`,
@@ -81,7 +81,7 @@ function Picker({ label, value, onChange }: PickerProps) {
 }
 
 function Verdict({ first, second }: { first: Head; second: Head }) {
-  const words = agreement(metricsOf(first), metricsOf(second));
+  const words = agreement(first.metrics, second.metrics);
   return (
     <Alert color="cyan" variant="light" title={words.title}>
       {words.detail}

@@ -6,7 +6,7 @@ import { Link, useParams } from "@tanstack/react-router";
 
 import { jobQuery } from "../api/calls";
 import { isEnded } from "../api/events";
-import { progressOf, type Job } from "../api/shapes";
+import type { Job } from "../api/shapes";
 import { Facts } from "../parts/Facts";
 import { Heading } from "../parts/Heading";
 import { Moment } from "../parts/Moment";
@@ -46,7 +46,7 @@ export function JobView() {
             ["Asked for", <Moment key="created" at={job.data.created} />],
             ["Began", <Moment key="started" at={job.data.started} />],
             ["Took", duration(tookSeconds(job.data, Date.now()))],
-            ["Last said", progressInWords(progressOf(job.data)) || "–"],
+            ["Last said", progressInWords(job.data.progress) || "–"],
             ["Worker", job.data.worker ?? "–"],
             ["Wanted by", job.data.submitters.join(", ") || "nobody"],
           ]}

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "react";
 
-import { progressOf, type Job } from "../api/shapes";
+import type { Job } from "../api/shapes";
 
 type Point = [seconds: number, rate: number];
 
@@ -10,7 +10,7 @@ const KEPT = 240;
 
 /** The job's own history if it has one; else a point for every change since the view was opened. */
 export function useRates(job: Job): Point[] {
-  const progress = progressOf(job);
+  const progress = job.progress;
   const seen = useRef<Point[]>([]);
   const [, draw] = useState(0);
   const { seconds, images_per_second: rate } = progress;
@@ -21,5 +21,5 @@ export function useRates(job: Job): Point[] {
     );
     draw((times) => times + 1);
   }, [seconds, rate]);
-  return progress.history?.length ? progress.history : seen.current;
+  return progress.history?.length ? (progress.history as Point[]) : seen.current;
 }

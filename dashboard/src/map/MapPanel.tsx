@@ -5,7 +5,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 
 import { headQuery, headsQuery } from "../api/calls";
-import { metricsOf, type Pack } from "../api/shapes";
+import type { Pack } from "../api/shapes";
 import { Command } from "../parts/Command";
 import { Thumbnail } from "../parts/Thumbnail";
 import { Trouble } from "../parts/Trouble";
@@ -114,10 +114,10 @@ interface ColouringProps {
 function Colouring({ pack, value, onChange }: ColouringProps) {
   const heads =
     useInfiniteQuery(headsQuery(pack.pack_id)).data?.pages.flatMap((page) => page.items) ?? [];
-  const scored = heads.filter((head) => metricsOf(head).validation_accuracy !== undefined);
+  const scored = heads.filter((head) => head.metrics.validation_accuracy !== undefined);
   const choices = scored.map((head) => ({
     value: head.head_id,
-    label: `right or wrong by ${head.method}, ${percent(metricsOf(head).validation_accuracy)}`,
+    label: `right or wrong by ${head.method}, ${percent(head.metrics.validation_accuracy)}`,
   }));
   return (
     <Select
@@ -135,13 +135,11 @@ function Colouring({ pack, value, onChange }: ColouringProps) {
 function useJudge(pack: Pack, headId: string | null): Judge | null {
   const head = useQuery({ ...headQuery(headId ?? ""), enabled: headId !== null }).data;
   return useMemo(() => {
-    const right = head && metricsOf(head).validation_right;
+    const right = head && head.metrics.validation_right;
     const [start, stop] = pack.splits[String(head?.params["validation"] ?? "")] ?? [];
     if (!right || start === undefined || stop === undefined || head?.head_id !== headId)
       return null;
-    return metricsOf(head).validation_rows === stop - start
-      ? { bits: right.bits, start, stop }
-      : null;
+    return head.metrics.validation_rows === stop - start ? { bits: right.bits, start, stop } : null;
   }, [head, headId, pack]);
 }
 

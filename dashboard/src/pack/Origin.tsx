@@ -57,7 +57,7 @@ export function Origin({ pack }: { pack: Pack }) {
 }
 
 function whatItIs(pack: Pack): [string, React.ReactNode][] {
-  const view = viewInWords(pack.dataset_info);
+  const view = viewInWords(pack.view);
   const sizes = splitSizes(pack.splits).map(([name, rows]) => `${name} ${count(rows)}`);
   return [
     [

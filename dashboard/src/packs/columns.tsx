@@ -4,7 +4,7 @@ import { Badge, Group, Text, Tooltip } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
-import type { ListedPack } from "../api/shapes";
+import type { ListedPack, PackBrief } from "../api/shapes";
 import { Moment } from "../parts/Moment";
 import { bytes, count, percent, shape } from "../words/numbers";
 import { splitSizes, tapName, viewInWords } from "../words/recipe";
@@ -49,7 +49,7 @@ function Name({ pack }: { pack: ListedPack }) {
 }
 
 function DatasetCell({ pack }: { pack: ListedPack }) {
-  const view = viewInWords(pack.dataset_info);
+  const view = viewInWords(pack.view);
   return (
     <Tooltip label={view} disabled={!view}>
       <span>
@@ -97,9 +97,9 @@ function Best({ pack }: { pack: ListedPack }) {
   );
 }
 
-export function Health({ pack }: { pack: ListedPack }) {
+export function Health({ pack }: { pack: PackBrief }) {
   const damaged = pack.problem !== null;
-  const masked = pack.invalid_rows.length;
+  const masked = pack.rows_invalid;
   if (damaged)
     return (
       <Text span inherit c="var(--page-bad)">

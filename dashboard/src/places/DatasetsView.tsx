@@ -4,7 +4,7 @@ import { Button, Stack, Table } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
-import { datasetsQuery, registerDataset } from "../api/calls";
+import { datasetsQuery, registerDigits } from "../api/calls";
 import type { Dataset } from "../api/shapes";
 import { Command } from "../parts/Command";
 import { Empty } from "../parts/Empty";
@@ -85,7 +85,7 @@ function DatasetTable({ datasets }: { datasets: Dataset[] }) {
 function NoDatasets() {
   const client = useQueryClient();
   const register = useMutation({
-    mutationFn: () => registerDataset("digits", { kind: "builtin", name: "digits" }),
+    mutationFn: registerDigits,
     onSuccess: () => client.invalidateQueries({ queryKey: ["datasets"] }),
   });
   return (
