@@ -7,9 +7,9 @@ import {
   lazyRouteComponent,
 } from "@tanstack/react-router";
 
-import { HeadsView } from "./heads/HeadsView";
-import { JobsView } from "./jobs/JobsView";
-import { packsSearch } from "./packs/packsSearch";
+import { overviewQuery, packsQuery } from "./api/calls";
+import { queryClient } from "./api/queries";
+import { asked, packsSearch } from "./packs/packsSearch";
 import { PacksView } from "./packs/PacksView";
 import { Missing } from "./shell/Missing";
 import { Shell } from "./shell/Shell";
@@ -27,6 +27,11 @@ const packs = createRoute({
   getParentRoute: () => root,
   path: "/",
   validateSearch: packsSearch,
+  loaderDeps: ({ search }) => search,
+  loader: ({ deps }) => {
+    void queryClient.prefetchQuery(packsQuery(...asked(deps)));
+    void queryClient.prefetchQuery(overviewQuery);
+  },
   component: PacksView,
 });
 
@@ -50,7 +55,7 @@ const jobs = createRoute({
   getParentRoute: () => root,
   path: "/jobs",
   validateSearch: (search): { state?: string } => ({ state: text(search["state"]) }),
-  component: JobsView,
+  component: lazyRouteComponent(() => import("./jobs/JobsView"), "JobsView"),
 });
 
 const job = createRoute({
@@ -63,7 +68,7 @@ const heads = createRoute({
   getParentRoute: () => root,
   path: "/heads",
   validateSearch: (search): { method?: string } => ({ method: text(search["method"]) }),
-  component: HeadsView,
+  component: lazyRouteComponent(() => import("./heads/HeadsView"), "HeadsView"),
 });
 
 const head = createRoute({

@@ -18,10 +18,11 @@ const STATES = [
   { value: "pinned", label: "Pinned" },
 ];
 
-/** What is typed stands at once in the field, and soon after in the address and the table. */
+/** Lists are asked for when somebody turns to them. What is typed stands at once in the field, and soon after in the address and the table. */
 export function Filters({ search, onChange }: Props) {
-  const networks = useQuery(networksQuery).data?.items.map((one) => one.name) ?? [];
-  const datasets = useQuery(datasetsQuery).data?.items.map((one) => one.name) ?? [];
+  const [wanted, setWanted] = useState(false);
+  const networks = useQuery({ ...networksQuery, enabled: wanted }).data?.items;
+  const datasets = useQuery({ ...datasetsQuery, enabled: wanted }).data?.items;
   const any = search.q ?? search.network ?? search.dataset ?? search.health ?? search.pinned;
   return (
     <Group gap="xs" role="search" aria-label="Filter packs">
@@ -29,7 +30,8 @@ export function Filters({ search, onChange }: Props) {
       <Select
         aria-label="Network"
         placeholder="Any network"
-        data={networks}
+        data={namesOf(networks, search.network)}
+        onFocus={() => setWanted(true)}
         value={search.network ?? null}
         onChange={(network) => onChange({ network: network ?? undefined })}
         searchable
@@ -39,7 +41,8 @@ export function Filters({ search, onChange }: Props) {
       <Select
         aria-label="Dataset"
         placeholder="Any dataset"
-        data={datasets}
+        data={namesOf(datasets, search.dataset)}
+        onFocus={() => setWanted(true)}
         value={search.dataset ?? null}
         onChange={(dataset) => onChange({ dataset: dataset ?? undefined })}
         searchable
@@ -68,6 +71,10 @@ export function Filters({ search, onChange }: Props) {
     </Group>
   );
 }
+
+/** Before somebody looks at the list, it has what is chosen alone. */
+const namesOf = (items: { name: string }[] | undefined, chosen: string | undefined) =>
+  items?.map((one) => one.name) ?? (chosen === undefined ? [] : [chosen]);
 
 const NO_FILTER: Partial<PacksSearch> = {
   q: undefined,
