@@ -13,7 +13,9 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0,
     // What every visit needs is one file, not two dozen that wait for each other.
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "first", tags: ["$initial"] }] } } },
+    rolldownOptions: {
+      output: { codeSplitting: { groups: [{ name: "first", tags: ["$initial"] }] } },
+    },
   },
   server: { proxy },
   preview: { proxy },

@@ -1,5 +1,6 @@
 /** Every view has an address; what is filtered, sorted or compared stands in it. */
 
+import { noop } from "@tanstack/react-query";
 import {
   createRootRoute,
   createRoute,
@@ -29,8 +30,8 @@ const packs = createRoute({
   validateSearch: packsSearch,
   loaderDeps: ({ search }) => search,
   loader: ({ deps }) => {
-    void queryClient.prefetchQuery(packsQuery(...asked(deps)));
-    void queryClient.prefetchQuery(overviewQuery);
+    queryClient.query(packsQuery(...asked(deps))).catch(noop);
+    queryClient.query(overviewQuery).catch(noop);
   },
   component: PacksView,
 });

@@ -45,7 +45,7 @@ export function JobView() {
             ["Made", <Result key="made" job={job.data} />],
             ["Asked for", <Moment key="created" at={job.data.created} />],
             ["Began", <Moment key="started" at={job.data.started} />],
-            ["Took", duration(tookSeconds(job.data, Date.now()))],
+            ["Took", duration(tookSeconds(job.data))],
             ["Last said", progressInWords(job.data.progress) || "–"],
             ["Worker", job.data.worker ?? "–"],
             ["Wanted by", job.data.submitters.join(", ") || "nobody"],

@@ -1,6 +1,6 @@
 /** Images per second over time: what the job tells, or what this page saw itself. */
 
-import { useEffect, useRef, useState } from "react";
+import { useState } from "react";
 
 import type { Job } from "../api/shapes";
 
@@ -11,15 +11,11 @@ const KEPT = 240;
 /** The job's own history if it has one; else a point for every change since the view was opened. */
 export function useRates(job: Job): Point[] {
   const progress = job.progress;
-  const seen = useRef<Point[]>([]);
-  const [, draw] = useState(0);
+  const [seen, setSeen] = useState<Point[]>([]);
   const { seconds, images_per_second: rate } = progress;
-  useEffect(() => {
-    if (!rate || seconds === undefined) return;
-    seen.current = [...seen.current.filter(([at]) => at < seconds), [seconds, rate] as Point].slice(
-      -KEPT,
-    );
-    draw((times) => times + 1);
-  }, [seconds, rate]);
-  return progress.history?.length ? (progress.history as Point[]) : seen.current;
+  if (rate && seconds !== undefined && seen.at(-1)?.[0] !== seconds) {
+    const before = seen.filter(([at]) => at < seconds);
+    setSeen([...before, [seconds, rate] as Point].slice(-KEPT));
+  }
+  return progress.history?.length ? (progress.history as Point[]) : seen;
 }

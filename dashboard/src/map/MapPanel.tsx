@@ -6,10 +6,12 @@ import { useMemo, useState } from "react";
 
 import { headQuery, headsQuery } from "../api/calls";
 import type { Pack } from "../api/shapes";
+import { errorInWords } from "../jobs/words";
 import { Command } from "../parts/Command";
 import { Thumbnail } from "../parts/Thumbnail";
 import { Trouble } from "../parts/Trouble";
 import { count, percent } from "../words/numbers";
+import { plain } from "../words/plain";
 import { Key } from "./Key";
 import { MapCanvas } from "./MapCanvas";
 import type { Points } from "./points";
@@ -33,7 +35,7 @@ export default function MapPanel({ pack }: { pack: Pack }) {
         />
       </Group>
       {map.isError && <Trouble error={map.error} again={map.refetch} />}
-      {failed && <Text size="sm">It could not be computed: {String(failed["message"] ?? "")}</Text>}
+      {failed && <Text size="sm">It could not be computed: {errorInWords(failed)?.detail}</Text>}
       {!failed && !map.isError && (!map.data || "id" in map.data) && (
         <Text size="sm" c="dimmed" component="div">
           <Loader size="xs" mr={8} /> A worker computes it; it is kept after that.
@@ -136,9 +138,8 @@ function useJudge(pack: Pack, headId: string | null): Judge | null {
   const head = useQuery({ ...headQuery(headId ?? ""), enabled: headId !== null }).data;
   return useMemo(() => {
     const right = head && head.metrics.validation_right;
-    const [start, stop] = pack.splits[String(head?.params["validation"] ?? "")] ?? [];
-    if (!right || start === undefined || stop === undefined || head?.head_id !== headId)
-      return null;
+    const [start, stop] = pack.splits[plain(head?.params["validation"])] ?? [];
+    if (!right || start === undefined || stop === undefined || head.head_id !== headId) return null;
     return head.metrics.validation_rows === stop - start ? { bits: right.bits, start, stop } : null;
   }, [head, headId, pack]);
 }

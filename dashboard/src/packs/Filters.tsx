@@ -1,7 +1,7 @@
 import { Button, Group, Select, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 
 import { datasetsQuery, networksQuery } from "../api/calls";
 import type { PacksSearch } from "./packsSearch";
@@ -87,7 +87,11 @@ const NO_FILTER: Partial<PacksSearch> = {
 function Words({ words, onChange }: { words: string; onChange: (words: string) => void }) {
   const [typed, setTyped] = useState(words);
   const later = useDebouncedCallback(onChange, TYPING_MS);
-  useEffect(() => setTyped(words), [words]);
+  const [shown, setShown] = useState(words);
+  if (shown !== words) {
+    setShown(words);
+    setTyped(words);
+  }
   return (
     <TextInput
       type="search"

@@ -18,10 +18,12 @@ interface Meta {
   number?: boolean;
 }
 
+const META: Meta = {};
+
 export const FEATURES = tableFeatures({
   rowSelectionFeature,
   rowSortingFeature,
-  columnMeta: {} as Meta,
+  columnMeta: META,
 });
 
 const column = createColumnHelper<typeof FEATURES, ListedPack>();

@@ -54,7 +54,7 @@ export function asked({ pages, ...filter }: PacksSearch): [filter: PackFilter, c
 /** Another filter or order begins on the first page. */
 export function changed(search: PacksSearch, change: Partial<PacksSearch>): PacksSearch {
   const { pages: _, ...rest } = { ...search, ...change };
-  return packsSearch(rest as Record<string, unknown>);
+  return packsSearch(rest);
 }
 
 /** The order as the table tells it. */

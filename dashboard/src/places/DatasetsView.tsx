@@ -14,6 +14,7 @@ import { Moment } from "../parts/Moment";
 import { Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
 import { bytes, count } from "../words/numbers";
+import { plain } from "../words/plain";
 
 export function DatasetsView() {
   const { data, error, isPending, refetch } = useQuery(datasetsQuery);
@@ -65,7 +66,7 @@ function DatasetTable({ datasets }: { datasets: Dataset[] }) {
                 {count(dataset.classes.length)}
               </Table.Td>
               <Table.Td className="number">{bytes(dataset.bytes)}</Table.Td>
-              <Table.Td>{String(dataset.source["kind"] ?? "–")}</Table.Td>
+              <Table.Td>{plain(dataset.source["kind"], "–")}</Table.Td>
               <Table.Td>
                 <Moment at={dataset.created} />
               </Table.Td>
