@@ -12,6 +12,7 @@ export default defineConfig({
     outDir: "../service/static",
     emptyOutDir: true,
     assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 700,
     // What every visit needs is one file, not two dozen that wait for each other.
     rolldownOptions: {
       output: { codeSplitting: { groups: [{ name: "first", tags: ["$initial"] }] } },
