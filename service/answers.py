@@ -126,7 +126,7 @@ Health = Literal["sound", "damaged"]
 
 
 class PackBrief(BaseModel):
-    """A cached pack, as lists tell it. ``splits`` maps a name to its first row and that after its last.
+    """A cached pack in a list. ``splits`` maps a name to its first row and the row after its last.
 
     A pinned pack is never evicted. One with a ``problem`` is damaged: its rows are not served, and
     the next submission of its pair builds it anew.

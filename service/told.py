@@ -98,7 +98,7 @@ class Evaluation(Share):
 
 
 class Duplicate(TypedDict):
-    """Ids of a validation row and of the row of train like it; ``cosine`` is null for equal ones."""
+    """Ids of a validation row and of its like in train; ``cosine`` is null for equal ones."""
 
     validation: str
     train: str
@@ -141,7 +141,7 @@ class Epoch(TypedDict):
 
 
 class Right(TypedDict):
-    """Which validation rows were right, a bit each in hex; heads of equal ``rows`` compare by it."""
+    """Which validation rows were right, as bits in hex; heads of equal ``rows`` can be compared."""
 
     rows: str
     bits: str

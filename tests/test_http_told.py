@@ -48,4 +48,6 @@ def test_progress(served: Serving, pack: dict[str, Any]) -> None:
 def test_the_document_has_them(served: Serving) -> None:
     schemas = served.get("/openapi.json")["components"]["schemas"]
     assert "epochs" in schemas["JobAnswer"]["properties"]["progress"]["properties"]
-    assert schemas["HeadAnswer"]["properties"]["metrics"] == {"$ref": "#/components/schemas/Metrics"}
+    assert schemas["HeadAnswer"]["properties"]["metrics"] == {
+        "$ref": "#/components/schemas/Metrics"
+    }

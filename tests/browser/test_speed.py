@@ -17,7 +17,7 @@ from tests.test_catalogue import pack_row
 FIRST_LOAD_BYTES = 500_000
 FIRST_TABLE_MS = 1000
 LOADS = 8
-"""At most, each with an empty cache. The quickest counts: what slows some of them is the machine, what slows all is the page."""
+"""At most, each with an empty cache. The quickest counts: what slows some is the machine."""
 
 STANDS = """
 new MutationObserver((_, observer) => {
