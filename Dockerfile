@@ -1,4 +1,11 @@
 # One file, two images: a small one that serves, without torch, and one that works.
+FROM node:24-bookworm-slim AS page
+WORKDIR /src/dashboard
+COPY dashboard/package.json dashboard/package-lock.json ./
+RUN npm ci --no-fund --no-audit
+COPY dashboard ./
+RUN npm run build
+
 FROM python:3.12-slim-bookworm AS build
 RUN pip install --no-cache-dir uv==0.13.8
 WORKDIR /src
@@ -7,6 +14,7 @@ COPY cache cache
 COPY featurepack featurepack
 COPY service service
 COPY worker worker
+COPY --from=page /src/service/static service/static
 RUN uv venv /opt/featurepack
 
 FROM build AS build-service

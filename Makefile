@@ -40,7 +40,9 @@ demo: $(INSTALLED) ## digits → pack → head, and the same again from the cach
 test: $(INSTALLED) $(PAGE) ## all tests
 	@$(BIN)/python -m pytest
 
-serve: $(INSTALLED) $(PAGE) ## service and worker on http://127.0.0.1:8000 until Ctrl-C
+serve: $(INSTALLED) ## service and worker on http://127.0.0.1:8000 until Ctrl-C
+	@$(MAKE) --silent -o $(INSTALLED) dashboard >/dev/null 2>&1 \
+	  || echo "make: the page could not be built (make dashboard says why); serving without changes to it" >&2
 	@export FEATUREPACK_WEIGHTS_DIR="$${FEATUREPACK_WEIGHTS_DIR:-$$(echo $(WEIGHTS))}"; \
 	  exec $(BIN)/featurepack serve --worker
 

@@ -8,7 +8,16 @@ const proxy = Object.fromEntries(calls.map((path) => [path, service]));
 
 export default defineConfig({
   plugins: [react()],
-  build: { outDir: "../service/static", emptyOutDir: true, assetsInlineLimit: 0 },
+  build: {
+    outDir: "../service/static",
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 700,
+    // What every visit needs is one file, not two dozen that wait for each other.
+    rolldownOptions: {
+      output: { codeSplitting: { groups: [{ name: "first", tags: ["$initial"] }] } },
+    },
+  },
   server: { proxy },
   preview: { proxy },
   test: { include: ["src/**/*.test.ts"] },

@@ -17,6 +17,7 @@ from featurepack.answers import (
     Job,
     Network,
     Pack,
+    PackBrief,
     Prediction,
     Weights,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "Network",
     "NotFound",
     "Pack",
+    "PackBrief",
     "Place",
     "Prediction",
     "QuotaExceeded",

@@ -97,14 +97,14 @@ class Checkpoint(Answer):
     created: datetime | None
 
 
-@dataclass(frozen=True)
-class Pack(Answer):
-    """A cached pack. ``splits`` maps a name to its first row and the row after its last.
+@dataclass(frozen=True, kw_only=True)
+class PackBrief(Answer):
+    """A cached pack in a list. ``splits`` maps a name to its first row and the row after its last.
 
-    ``invalid_rows`` are the ids of images that could not be decoded; their features are zero. A
-    ``pinned`` pack is never evicted. One with a ``problem`` is damaged: its rows are not served,
-    and submitting its pair again builds it anew. ``best_head`` (head_id, method, accuracy) is told
-    by :meth:`Client.packs` alone.
+    ``rows_invalid`` images could not be decoded; their features are zero. ``view`` is the part of
+    the dataset that was asked for, None for all. A ``pinned`` pack is never evicted. One with a
+    ``problem`` is damaged: its rows are not served, and submitting its pair again builds it anew.
+    ``best_head`` (head_id, method, accuracy) is told by :meth:`Client.packs` alone.
     """
 
     pack_id: str
@@ -113,29 +113,40 @@ class Pack(Answer):
     recipe_id: str
     dataset_id: str
     imported: bool
-    recipe: dict[str, Any]
-    dataset_info: dict[str, Any]
-    classes: list[str]
     splits: dict[str, list[int]]
     rows: int
     row_shape: list[int]
     dtype: str
     bytes: int
     etag: str
-    invalid_rows: list[str]
-    provenance: dict[str, Any]
     created: datetime | None
     last_used: datetime | None
     hits: int
     pinned: bool = False
     problem: dict[str, Any] | None = None
     tap: str | None = None
+    view: dict[str, Any] | None = None
+    rows_invalid: int = 0
     best_head: dict[str, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of all features: [N, D] or [N, C, H, W]."""
         return (self.rows, *self.row_shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack(PackBrief):
+    """A cached pack with all that is known of it, as :meth:`Client.pack` and submissions answer it.
+
+    ``invalid_rows`` are the ids of images that could not be decoded.
+    """
+
+    recipe: dict[str, Any]
+    dataset_info: dict[str, Any]
+    classes: list[str]
+    invalid_rows: list[str]
+    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)

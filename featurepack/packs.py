@@ -6,7 +6,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from featurepack.answers import Job, Pack
+from featurepack.answers import Job, Pack, PackBrief
 from featurepack.download import download_hdf5, save_npz
 from featurepack.errors import InvalidRequest
 from featurepack.files import written_beside
@@ -32,11 +32,12 @@ class PackCalls(RowCalls, PackViewCalls):
         sort: str | None = None,
         ascending: bool = False,
         limit: int | None = None,
-    ) -> list[Pack]:
-        """Cached packs, newest first or by another ``sort``, the largest first.
+    ) -> list[PackBrief]:
+        """Cached packs in brief, newest first or by another ``sort``, the largest first.
 
         Each of ``words`` stands in network, dataset, tap (``layer:pool``) or pack id. ``sort`` is
         created, last_used, hits, bytes, rows, network, dataset, or accuracy (the best head's).
+        :meth:`pack` has recipe, classes and provenance of one.
         """
         items = self._transport.items(
             "/v1/packs",
@@ -50,7 +51,7 @@ class PackCalls(RowCalls, PackViewCalls):
             sort=sort,
             order="asc" if ascending else None,
         )
-        return [Pack.of(item) for item in items]
+        return [PackBrief.of(item) for item in items]
 
     def delete_pack(self, pack_id: str) -> None:
         """Delete a pack and the heads trained on it. Raises NotFound."""

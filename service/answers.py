@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -14,6 +14,7 @@ from cache.networks import NetworkInfo
 from cache.pages import Page
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
 from service.about import About
+from service.told import Documented, Metrics, Progress
 
 
 def utc(seconds: float | None) -> datetime | None:
@@ -125,8 +126,8 @@ class CheckpointAnswer(BaseModel):
 Health = Literal["sound", "damaged"]
 
 
-class PackAnswer(BaseModel):
-    """A cached pack. ``splits`` maps a name to its first row and the row after its last.
+class PackBrief(BaseModel):
+    """A cached pack in a list. ``splits`` maps a name to its first row and the row after its last.
 
     A pinned pack is never evicted. One with a ``problem`` is damaged: its rows are not served, and
     the next submission of its pair builds it anew.
@@ -137,20 +138,17 @@ class PackAnswer(BaseModel):
     network: str
     dataset: str
     tap: str | None = Field(description="layer:pool; null where the recipe is unknown")
+    view: dict[str, Any] | None = Field(description="which part of the dataset; null for all")
     recipe_id: str
     dataset_id: str
     imported: bool
-    recipe: dict[str, Any]
-    dataset_info: dict[str, Any]
-    classes: list[str]
     splits: dict[str, list[int]]
     rows: int
+    rows_invalid: int = Field(description="of images that could not be decoded")
     row_shape: list[int]
     dtype: str
     bytes: int
     etag: str
-    invalid_rows: list[str]
-    provenance: dict[str, Any]
     created: datetime | None
     last_used: datetime | None
     hits: int
@@ -158,17 +156,29 @@ class PackAnswer(BaseModel):
     health: Health
     problem: dict[str, Any] | None
 
+
+class PackAnswer(PackBrief):
+    """A pack, with all that lists leave out. ``invalid_rows`` are row ids."""
+
+    recipe: dict[str, Any]
+    dataset_info: dict[str, Any]
+    classes: list[str]
+    invalid_rows: list[str]
+    provenance: dict[str, Any]
+
     @classmethod
     def of(cls, row: PackRow) -> PackAnswer:
         return cls(**pack_fields(row))
 
 
 def pack_fields(row: PackRow) -> dict[str, Any]:
-    """The fields of a :class:`PackAnswer`."""
+    """The fields of a :class:`PackAnswer`, those of a :class:`PackBrief` among them."""
     return vars(row) | {
         "created": utc(row.created),
         "last_used": utc(row.last_used),
         "tap": row.tap,
+        "view": row.dataset_info.get("view"),
+        "rows_invalid": len(row.invalid_rows),
         "health": "sound" if row.problem is None else "damaged",
     }
 
@@ -192,11 +202,7 @@ class AttemptAnswer(BaseModel):
 
 
 class JobAnswer(BaseModel):
-    """A job. ``error`` is there when it failed, ``result`` when it succeeded.
-
-    ``progress.history`` of an extraction has ``[seconds, images per second since the last]``
-    of at most 60 moments of its attempt.
-    """
+    """A job. ``error`` is there when it failed, ``result`` when it succeeded."""
 
     object: Literal["job"] = "job"
     id: str
@@ -212,7 +218,7 @@ class JobAnswer(BaseModel):
     worker: str | None
     cancelling: bool
     waits_for: str | None = Field(description="the key of the job that must succeed before")
-    progress: dict[str, Any]
+    progress: Annotated[dict[str, Any], Documented(Progress)]
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     created: datetime | None
@@ -281,7 +287,7 @@ class HeadAnswer(BaseModel):
     pack_id: str
     method: str
     params: dict[str, Any]
-    metrics: dict[str, Any]
+    metrics: Annotated[dict[str, Any], Documented(Metrics)]
     created: datetime | None
 
     @classmethod

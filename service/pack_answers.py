@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from cache.pack_listing import BestHead, PackPage
-from service.answers import Listing, PackAnswer, pack_fields
+from service.answers import Listing, PackBrief, pack_fields
 
 
 class BestHeadAnswer(BaseModel):
@@ -18,8 +18,8 @@ class BestHeadAnswer(BaseModel):
     accuracy: float
 
 
-class ListedPack(PackAnswer):
-    """A pack in a list."""
+class ListedPack(PackBrief):
+    """A pack in a list. ``GET /v1/packs/{id}`` has recipe, classes and provenance besides."""
 
     best_head: BestHeadAnswer | None
 

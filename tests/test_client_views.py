@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from featurepack import Client, Conflict, CorruptData, Job, NotFound, Pack
+from featurepack import Client, Conflict, CorruptData, Job, NotFound, Pack, PackBrief
 from tests.serving import PAIR, Serving, images, wait, zipped
 
 
@@ -27,7 +27,8 @@ def test_packs_are_searched_and_sorted(client: Client, pack: dict[str, Any]) -> 
     assert [found.pack_id for found in client.packs(pinned=True)] == [pack["pack_id"]]
     client.unpin(pack["pack_id"])
     (found,) = client.packs(pack["pack_id"], tap=pack["tap"])
-    assert isinstance(found, Pack)
+    assert isinstance(found, PackBrief)
+    assert isinstance(client.pack(found.pack_id), Pack)
     assert found.tap == pack["tap"]
 
 

@@ -58,7 +58,11 @@ def test_a_list_is_searched_sorted_and_counted(empty: Serving, catalogue: Catalo
     assert (best["tap"], best["health"]) == ("features:avg", "sound")
     assert empty.get("/v1/packs?tap=features:avg&health=damaged")["total"] == 0
     assert ids(empty.get("/v1/packs?pinned=false&network=vgg16")) == ["other"]
-    assert empty.get("/v1/packs/p1")["tap"] == "features:avg"
+    whole = empty.get("/v1/packs/p1")
+    assert whole["tap"] == "features:avg"
+    details = {"recipe", "dataset_info", "classes", "invalid_rows", "provenance"}
+    assert set(whole) - set(best) == details
+    assert set(best) - set(whole) == {"best_head"}
     empty.get("/v1/packs?sort=etag", 422)
     wrong = empty.get(f"/v1/packs?sort=rows&cursor={first['next_cursor']}", 422)
     assert "same sort" in wrong["remedy"]

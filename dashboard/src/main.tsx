@@ -7,12 +7,15 @@ import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
-import { newQueryClient } from "./api/queries";
+import { queryClient } from "./api/queries";
 import { router } from "./router";
 import { theme, variables } from "./theme";
 
 /** The service puts a new one into every answer; without it the browser refuses Mantine's styles. */
 const nonce = document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? "";
+
+// Asks for what the view shows, while React makes its frame.
+void router.load();
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
@@ -22,7 +25,7 @@ createRoot(document.getElementById("root")!).render(
       defaultColorScheme="auto"
       getStyleNonce={() => nonce}
     >
-      <QueryClientProvider client={newQueryClient()}>
+      <QueryClientProvider client={queryClient}>
         <RouterProvider router={router} />
       </QueryClientProvider>
     </MantineProvider>

@@ -1,5 +1,6 @@
 /** Every view has an address; what is filtered, sorted or compared stands in it. */
 
+import { noop } from "@tanstack/react-query";
 import {
   createRootRoute,
   createRoute,
@@ -7,9 +8,9 @@ import {
   lazyRouteComponent,
 } from "@tanstack/react-router";
 
-import { HeadsView } from "./heads/HeadsView";
-import { JobsView } from "./jobs/JobsView";
-import { packsSearch } from "./packs/packsSearch";
+import { overviewQuery, packsQuery } from "./api/calls";
+import { queryClient } from "./api/queries";
+import { asked, packsSearch } from "./packs/packsSearch";
 import { PacksView } from "./packs/PacksView";
 import { Missing } from "./shell/Missing";
 import { Shell } from "./shell/Shell";
@@ -27,6 +28,11 @@ const packs = createRoute({
   getParentRoute: () => root,
   path: "/",
   validateSearch: packsSearch,
+  loaderDeps: ({ search }) => search,
+  loader: ({ deps }) => {
+    queryClient.query(packsQuery(...asked(deps))).catch(noop);
+    queryClient.query(overviewQuery).catch(noop);
+  },
   component: PacksView,
 });
 
@@ -50,7 +56,7 @@ const jobs = createRoute({
   getParentRoute: () => root,
   path: "/jobs",
   validateSearch: (search): { state?: string } => ({ state: text(search["state"]) }),
-  component: JobsView,
+  component: lazyRouteComponent(() => import("./jobs/JobsView"), "JobsView"),
 });
 
 const job = createRoute({
@@ -63,7 +69,7 @@ const heads = createRoute({
   getParentRoute: () => root,
   path: "/heads",
   validateSearch: (search): { method?: string } => ({ method: text(search["method"]) }),
-  component: HeadsView,
+  component: lazyRouteComponent(() => import("./heads/HeadsView"), "HeadsView"),
 });
 
 const head = createRoute({

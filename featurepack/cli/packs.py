@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from featurepack.answers import Pack
+from featurepack.answers import PackBrief
 from featurepack.cli.labs import LabFile, guess
 from featurepack.cli.output import Output, counts, shape, size
 from featurepack.cli.parsing import Subcommands, UsageError, command, group, positive
@@ -81,7 +81,7 @@ def show_all(client: Client, out: Output, arguments: argparse.Namespace) -> None
     out.listing(found, columns, _row)
 
 
-def _row(pack: Pack) -> tuple[object, ...]:
+def _row(pack: PackBrief) -> tuple[object, ...]:
     return (
         pack.pack_id,
         pack.network,

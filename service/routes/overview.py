@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -14,6 +14,7 @@ from cache.rows import WorkerRow
 from cache.tables import ACTIVE_STATES
 from service.answers import utc
 from service.state import Kept
+from service.told import Documented, Progress
 
 router = APIRouter(prefix="/v1/overview", tags=["overview"])
 
@@ -44,7 +45,7 @@ class WorkerJob(BaseModel):
     id: str
     kind: str
     pack_id: str | None
-    progress: dict[str, Any]
+    progress: Annotated[dict[str, Any], Documented(Progress)]
 
     @classmethod
     def of(cls, job: Job) -> WorkerJob:

@@ -40,7 +40,10 @@ def list_packs(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> PackListing:
-    """Packs, newest first unless another order is asked for; ``total`` counts all pages."""
+    """Packs, newest first unless another order is asked for; ``total`` counts all pages.
+
+    In brief: recipe, classes, provenance and the ids of invalid rows are in ``GET /v1/packs/{id}``.
+    """
     sound = None if health is None else health == "sound"
     wanted = PackFilter(q, network, dataset, tap, recipe_id, pinned, sound)
     page = kept.catalogue.packs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,18 @@ from tests.browser.looking import Looking
 from tests.test_catalogue import pack_row
 
 FIRST_LOAD_BYTES = 500_000
+FIRST_TABLE_MS = 1000
+LOADS = 8
+"""At most, each with an empty cache. The quickest counts: what slows some is the machine."""
+
+STANDS = """
+new MutationObserver((_, observer) => {
+    if (!document.querySelector('tbody tr')) return;
+    observer.disconnect();
+    requestAnimationFrame(() => setTimeout(() => (window.stands = performance.now())));
+}).observe(document, { childList: true, subtree: true });
+"""
+"""When the table's first rows were painted, in milliseconds since the page was asked for."""
 
 
 @pytest.fixture
@@ -30,9 +43,14 @@ def many(store: Store, url: str) -> None:
 
 def test_5000_packs_are_there_soon_and_are_searched_smoothly(looking: Looking, many: None) -> None:
     page = looking.page
-    page.goto("/")
-    page.get_by_text("1 to 50 of 5,000").wait_for()
-    shown = page.evaluate("performance.now()")
+    page.add_init_script(STANDS)
+    page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+    shown: list[float] = []
+    while len(shown) < LOADS and min(shown, default=FIRST_TABLE_MS) >= FIRST_TABLE_MS:
+        page.goto("/")
+        page.get_by_text("1 to 50 of 5,000").wait_for()
+        page.wait_for_function("window.stands")
+        shown.append(page.evaluate("window.stands"))
     looking.picture("many")
     page.evaluate(
         """() => { window.longest = 0; new PerformanceObserver((list) => {
@@ -49,9 +67,33 @@ def test_5000_packs_are_there_soon_and_are_searched_smoothly(looking: Looking, m
     assert "sort=hits" in page.url
     page.reload()
     page.get_by_text("51 to 100 of 1,250").wait_for()
-    print(f"first table {shown:.0f} ms, longest event while typing {longest:.0f} ms")
-    assert shown < 3000  # 1 s is aimed at; machines that test are busy
+    print(f"first table {[round(one) for one in shown]} ms, longest event {longest:.0f} ms")
+    assert min(shown) < FIRST_TABLE_MS
     assert longest < 400
+
+
+def test_packs_are_chosen_one_by_one_by_ranges_and_by_pages(looking: Looking, many: None) -> None:
+    page = looking.page
+    page.goto("/?sort=hits")
+    boxes = page.get_by_role("checkbox", name=re.compile("^Choose .* on birds"))
+    boxes.nth(1).click()
+    looking.sees("1 pack chosen")
+    boxes.nth(4).click(modifiers=["Shift"])
+    looking.sees("4 packs chosen")
+    boxes.nth(2).click()
+    looking.sees("3 packs chosen")
+    looking.picture("some")
+    all_of_page = page.get_by_role("checkbox", name="Choose all of this page")
+    assert all_of_page.evaluate("(box) => box.indeterminate")
+    all_of_page.click()
+    looking.sees("50 packs chosen")
+    looking.press("Next")
+    page.get_by_text("51 to 100").wait_for()
+    boxes.nth(0).click()
+    looking.sees("51 packs chosen")
+    looking.press("Pin")
+    looking.sees("5,000 packs")
+    page.get_by_text("pinned", exact=True).first.wait_for()
 
 
 def test_100000_points_are_drawn_soon(looking: Looking, many: None) -> None:

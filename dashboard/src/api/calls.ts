@@ -2,28 +2,15 @@
 
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
 
+import type { Method } from "../heads/methods";
 import { api, data } from "./client";
-import { fetchJson } from "./raw";
-import type {
-  BulkAnswer,
-  Head,
-  Job,
-  JobRequest,
-  Overview,
-  Pack,
-  PackPage,
-  Statistics,
-} from "./shapes";
+import type { paths } from "./schema";
+import type { Job, JobRequest } from "./shapes";
 
-export interface PackFilter {
-  q?: string | undefined;
-  network?: string | undefined;
-  dataset?: string | undefined;
-  health?: string | undefined;
-  pinned?: boolean | undefined;
-  sort?: string | undefined;
-  order?: string | undefined;
-}
+export type PackFilter = Omit<
+  NonNullable<paths["/v1/packs"]["get"]["parameters"]["query"]>,
+  "cursor" | "limit"
+>;
 
 export const PAGE = 50;
 
@@ -31,7 +18,7 @@ export const packsQuery = (filter: PackFilter, cursor: string | undefined) =>
   queryOptions({
     queryKey: ["packs", filter, cursor],
     queryFn: ({ signal }) =>
-      fetchJson<PackPage>("/v1/packs", { query: { ...filter, cursor, limit: PAGE }, signal }),
+      data(api.GET("/v1/packs", { params: { query: { ...filter, cursor, limit: PAGE } }, signal })),
     placeholderData: keepPreviousData,
     refetchInterval: 30_000,
   });
@@ -40,7 +27,7 @@ export const packsQuery = (filter: PackFilter, cursor: string | undefined) =>
 export const bestPacksQuery = queryOptions({
   queryKey: ["packs", "best"],
   queryFn: ({ signal }) =>
-    fetchJson<PackPage>("/v1/packs", { query: { sort: "accuracy", limit: 500 }, signal }),
+    data(api.GET("/v1/packs", { params: { query: { sort: "accuracy", limit: 500 } }, signal })),
 });
 
 export const packQuery = (packId: string) =>
@@ -52,7 +39,7 @@ export const packQuery = (packId: string) =>
 
 export const overviewQuery = queryOptions({
   queryKey: ["overview"],
-  queryFn: ({ signal }) => fetchJson<Overview>("/v1/overview", { signal }),
+  queryFn: ({ signal }) => data(api.GET("/v1/overview", { signal })),
   refetchInterval: 10_000,
 });
 
@@ -61,10 +48,12 @@ export const statisticsQuery = (packId: string) =>
   queryOptions({
     queryKey: ["statistics", packId],
     queryFn: ({ signal }) =>
-      fetchJson<Statistics | Job>(`/v1/packs/${packId}/statistics`, {
-        signal,
-        headers: { Prefer: "wait=5" },
-      }),
+      data(
+        api.GET("/v1/packs/{pack_id}/statistics", {
+          params: { path: { pack_id: packId }, header: { prefer: "wait=5" } },
+          signal,
+        }),
+      ),
     staleTime: Infinity,
     refetchInterval: (query) => (query.state.data?.object === "job" ? 1_000 : false),
   });
@@ -154,28 +143,26 @@ export const cancelJob = (jobId: string) =>
   );
 
 export const retryJob = (jobId: string) =>
-  fetchJson<Job | Pack>(`/v1/jobs/${jobId}/retry`, { method: "POST" });
+  data(api.POST("/v1/jobs/{job_id}/retry", { params: { path: { job_id: jobId } } }));
 
 export const deletePacks = (packIds: string[]) =>
-  fetchJson<BulkAnswer>("/v1/packs/delete", { method: "POST", body: { pack_ids: packIds } });
+  data(api.POST("/v1/packs/delete", { body: { pack_ids: packIds } }));
 
 export const pinPacks = (packIds: string[], pinned: boolean) =>
-  fetchJson<BulkAnswer>("/v1/packs/pin", { method: "POST", body: { pack_ids: packIds, pinned } });
+  data(api.POST("/v1/packs/pin", { body: { pack_ids: packIds, pinned } }));
 
 export const verifyPack = (packId: string) =>
   data(api.POST("/v1/packs/{pack_id}/verify", { params: { path: { pack_id: packId } } }));
 
-export const trainHead = (
-  packId: string,
-  method: "linear" | "ridge" | "knn" | "mlp" | "lab" | "centroid",
-  validation: string | null,
-) =>
-  fetchJson<Job | Head>("/v1/heads", {
-    method: "POST",
-    body: { pack_id: packId, method, validation },
-  });
+type HeadRequest = paths["/v1/heads"]["post"]["requestBody"]["content"]["application/json"];
 
-export const registerDataset = (
-  name: string,
-  source: { kind: string; name?: string; path?: string },
-) => fetchJson<unknown>("/v1/datasets", { method: "POST", body: { name, source } });
+/** With the method's own parameters, which the types ask for though the service has defaults. */
+export const trainHead = (packId: string, method: Method, validation: string | null) =>
+  data(api.POST("/v1/heads", { body: { pack_id: packId, method, validation } as HeadRequest }));
+
+export const registerDigits = () =>
+  data(
+    api.POST("/v1/datasets", {
+      body: { name: "digits", source: { kind: "builtin", name: "digits" } },
+    }),
+  );

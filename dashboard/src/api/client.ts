@@ -1,11 +1,13 @@
 /** The one door to the service. Every call answers its data or throws a Problem. */
 
 import createClient, { type Middleware } from "openapi-fetch";
+import type { Readable } from "openapi-typescript-helpers";
 
 import { problemOf, unreachable } from "./problems";
 import type { components, paths } from "./schema";
 
-export type Schemas = components["schemas"];
+/** As the client answers them, which makes lists of tuples. */
+export type Schemas = Readable<components["schemas"]>;
 
 const failures: Middleware = {
   onError: ({ error }) => (isAbort(error) ? undefined : unreachable()),

@@ -17,17 +17,15 @@ export function retryDelay(failures: number, error: unknown): number {
   return asked === null ? 500 * 2 ** failures : Math.min(1000 * asked, 30_000);
 }
 
-export function newQueryClient(): QueryClient {
-  return new QueryClient({
-    defaultOptions: {
-      queries: {
-        retry,
-        retryDelay,
-        staleTime: 5_000,
-        refetchOnWindowFocus: true,
-        networkMode: "always",
-      },
-      mutations: { networkMode: "always" },
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      retry,
+      retryDelay,
+      staleTime: 5_000,
+      refetchOnWindowFocus: true,
+      networkMode: "always",
     },
-  });
-}
+    mutations: { networkMode: "always" },
+  },
+});

@@ -5,7 +5,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 
 import { bestPacksQuery, headQuery, headsQuery } from "../api/calls";
-import { metricsOf, type Head } from "../api/shapes";
+import type { Head } from "../api/shapes";
 import { Empty } from "../parts/Empty";
 import { Heading } from "../parts/Heading";
 import { Trouble } from "../parts/Trouble";
@@ -72,7 +72,7 @@ function Picker({ label, value, onChange }: PickerProps) {
   const heads = useInfiniteQuery(headsQuery()).data?.pages.flatMap((page) => page.items) ?? [];
   const names = useHeadNames();
   const named = heads.map((head) => {
-    const accuracy = percent(metricsOf(head).validation_accuracy);
+    const accuracy = percent(head.metrics.validation_accuracy);
     return {
       value: head.head_id,
       label: `${names(head)} · ${accuracy} · ${head.head_id.slice(0, 6)}`,
@@ -102,7 +102,7 @@ function useHeadNames(): (head: Head) => string {
 
 function Verdict({ first, second }: { first: Head; second: Head }) {
   const names = useHeadNames();
-  const words = agreement(metricsOf(first), metricsOf(second), [names(first), names(second)]);
+  const words = agreement(first.metrics, second.metrics, [names(first), names(second)]);
   return (
     <Alert color="cyan" variant="light" title={words.title}>
       {words.detail}

@@ -2,7 +2,7 @@
 
 import { Stack, Text } from "@mantine/core";
 
-import { metricsOf, type Head } from "../api/shapes";
+import type { Head } from "../api/shapes";
 import { Panel } from "../parts/Panel";
 import { Tiles } from "../parts/Tiles";
 import { count, digits, duration, percent } from "../words/numbers";
@@ -11,7 +11,7 @@ import { Confusion } from "./Confusion";
 import { Mistakes } from "./Mistakes";
 
 export function HeadDetails({ head, narrow = false }: { head: Head; narrow?: boolean }) {
-  const { curves, evaluation } = metricsOf(head);
+  const { curves, evaluation } = head.metrics;
   return (
     <Stack gap="md">
       <Scores head={head} />
@@ -55,7 +55,7 @@ export function HeadDetails({ head, narrow = false }: { head: Head; narrow?: boo
 }
 
 function Scores({ head }: { head: Head }) {
-  const { evaluation, trust, ...metrics } = metricsOf(head);
+  const { evaluation, trust, ...metrics } = head.metrics;
   const [low, high] = metrics.validation_interval ?? [];
   return (
     <Tiles

@@ -6,7 +6,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 
 import { bestPacksQuery, headsQuery } from "../api/calls";
-import { metricsOf, type Head, type ListedPack } from "../api/shapes";
+import type { Head, ListedPack } from "../api/shapes";
 import { Command } from "../parts/Command";
 import { Empty } from "../parts/Empty";
 import { Heading } from "../parts/Heading";
@@ -140,7 +140,7 @@ interface RowProps {
 }
 
 function Row({ head, pack, chosen, toggle }: RowProps) {
-  const metrics = metricsOf(head);
+  const metrics = head.metrics;
   const name = pack ? `${pack.network} on ${pack.dataset}` : head.pack_id;
   return (
     <Table.Tr>

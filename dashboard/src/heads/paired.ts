@@ -32,7 +32,8 @@ function byIntervals(first: Metrics, second: Metrics): Words {
   const [a, b] = [first.validation_interval, second.validation_interval];
   if (!a || !b)
     return { title: "They cannot be compared", detail: "At least one has no validation accuracy." };
-  const apart = a[0] > b[1] || b[0] > a[1];
+  const [[low = 0, high = 1], [otherLow = 0, otherHigh = 1]] = [a, b];
+  const apart = low > otherHigh || otherLow > high;
   return {
     title: apart ? "One is better" : "The difference may be chance",
     detail:

@@ -3,7 +3,7 @@
 import { Group, Progress, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 
-import { progressOf, type Job } from "../api/shapes";
+import type { Job } from "../api/shapes";
 import { LineChart } from "../charts/LineChart";
 import { Moment } from "../parts/Moment";
 import { digits, percent } from "../words/numbers";
@@ -16,7 +16,7 @@ import { kindInWords, limitInWords, progressInWords, share, titleOf } from "./wo
 const UNKNOWN = 0.15;
 
 export function ActiveJob({ job }: { job: Job }) {
-  const progress = progressOf(job);
+  const progress = job.progress;
   const done = share(progress);
   const rates = useRates(job);
   return (

@@ -6,7 +6,7 @@ import { Link, useParams } from "@tanstack/react-router";
 
 import { jobQuery } from "../api/calls";
 import { isEnded } from "../api/events";
-import { progressOf, type Job } from "../api/shapes";
+import type { Job } from "../api/shapes";
 import { Facts } from "../parts/Facts";
 import { Heading } from "../parts/Heading";
 import { Moment } from "../parts/Moment";
@@ -45,11 +45,8 @@ export function JobView() {
             ["Result", <Result key="made" job={job.data} />],
             ["Requested", <Moment key="created" at={job.data.created} />],
             ["Began", <Moment key="started" at={job.data.started} />],
-            [
-              isEnded(job.data) ? "Took" : "Running for",
-              duration(tookSeconds(job.data, Date.now())),
-            ],
-            ["Last progress", progressInWords(progressOf(job.data)) || "–"],
+            [isEnded(job.data) ? "Took" : "Running for", duration(tookSeconds(job.data))],
+            ["Last progress", progressInWords(job.data.progress) || "–"],
             ["Worker", job.data.worker ?? "–"],
             ["Requested by", job.data.submitters.join(", ") || "–"],
           ]}

@@ -105,7 +105,7 @@ function Ended({ jobs }: { jobs: Job[] }) {
               <Table.Td>
                 <Moment at={job.finished} />
               </Table.Td>
-              <Table.Td className="number">{duration(tookSeconds(job, Date.now()))}</Table.Td>
+              <Table.Td className="number">{duration(tookSeconds(job))}</Table.Td>
               <Table.Td className="number">{job.attempt}</Table.Td>
               <Table.Td style={{ whiteSpace: "normal" }}>
                 <Group gap="xs">

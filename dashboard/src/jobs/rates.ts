@@ -1,8 +1,8 @@
 /** Images per second over time: what the job tells, or what this page saw itself. */
 
-import { useEffect, useRef, useState } from "react";
+import { useState } from "react";
 
-import { progressOf, type Job } from "../api/shapes";
+import type { Job } from "../api/shapes";
 
 type Point = [seconds: number, rate: number];
 
@@ -10,16 +10,12 @@ const KEPT = 240;
 
 /** The job's own history if it has one; else a point for every change since the view was opened. */
 export function useRates(job: Job): Point[] {
-  const progress = progressOf(job);
-  const seen = useRef<Point[]>([]);
-  const [, draw] = useState(0);
+  const progress = job.progress;
+  const [seen, setSeen] = useState<Point[]>([]);
   const { seconds, images_per_second: rate } = progress;
-  useEffect(() => {
-    if (!rate || seconds === undefined) return;
-    seen.current = [...seen.current.filter(([at]) => at < seconds), [seconds, rate] as Point].slice(
-      -KEPT,
-    );
-    draw((times) => times + 1);
-  }, [seconds, rate]);
-  return progress.history?.length ? progress.history : seen.current;
+  if (rate && seconds !== undefined && seen.at(-1)?.[0] !== seconds) {
+    const before = seen.filter(([at]) => at < seconds);
+    setSeen([...before, [seconds, rate] as Point].slice(-KEPT));
+  }
+  return progress.history?.length ? (progress.history as Point[]) : seen;
 }

@@ -2,6 +2,7 @@
 
 import type { Job, Progress } from "../api/shapes";
 import { count, digits, duration } from "../words/numbers";
+import { plain } from "../words/plain";
 
 const KINDS: Record<string, string> = {
   extract: "Extract features",
@@ -72,12 +73,12 @@ interface JobError {
 /** A job's or an attempt's error in words. */
 export function errorInWords(error: Record<string, unknown> | null | undefined): JobError | null {
   if (!error) return null;
-  const detail = error["detail"] ?? error["message"] ?? error["title"] ?? "it failed";
-  return { detail: String(detail), remedy: String(error["remedy"] ?? "") };
+  const detail = error["detail"] ?? error["message"] ?? error["title"];
+  return { detail: plain(detail, "it failed"), remedy: plain(error["remedy"]) };
 }
 
 /** The seconds that a job took, or runs already. */
-export function tookSeconds(job: Job, now: number): number | null {
+export function tookSeconds(job: Job, now = Date.now()): number | null {
   if (!job.started) return null;
   return ((job.finished ? Date.parse(job.finished) : now) - Date.parse(job.started)) / 1000;
 }

@@ -66,6 +66,7 @@ export function MapCanvas({ points, tint, lasso, label, onHover, onLasso }: Prop
     index % 2 ? [] : [toPixel(camera, size, line[index]!, line[index + 1]!).join(",")],
   );
   return (
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- an application takes keys
     <div
       ref={useMergedRef(ref, frame)}
       role="application"

@@ -5,11 +5,13 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 
 import { headQuery, headsQuery } from "../api/calls";
-import { metricsOf, type Pack } from "../api/shapes";
+import type { Pack } from "../api/shapes";
+import { errorInWords } from "../jobs/words";
 import { Command } from "../parts/Command";
 import { Thumbnail } from "../parts/Thumbnail";
 import { Trouble } from "../parts/Trouble";
 import { count, percent } from "../words/numbers";
+import { plain } from "../words/plain";
 import { Key } from "./Key";
 import { MapCanvas } from "./MapCanvas";
 import type { Points } from "./points";
@@ -33,7 +35,7 @@ export default function MapPanel({ pack }: { pack: Pack }) {
         />
       </Group>
       {map.isError && <Trouble error={map.error} again={map.refetch} />}
-      {failed && <Text size="sm">It could not be computed: {String(failed["message"] ?? "")}</Text>}
+      {failed && <Text size="sm">It could not be computed: {errorInWords(failed)?.detail}</Text>}
       {!failed && !map.isError && (!map.data || "id" in map.data) && (
         <Text size="sm" c="dimmed" component="div">
           <Loader size="xs" mr={8} /> A worker computes it; it is kept after that.
@@ -114,10 +116,10 @@ interface ColouringProps {
 function Colouring({ pack, value, onChange }: ColouringProps) {
   const heads =
     useInfiniteQuery(headsQuery(pack.pack_id)).data?.pages.flatMap((page) => page.items) ?? [];
-  const scored = heads.filter((head) => metricsOf(head).validation_accuracy !== undefined);
+  const scored = heads.filter((head) => head.metrics.validation_accuracy !== undefined);
   const choices = scored.map((head) => ({
     value: head.head_id,
-    label: `right or wrong by ${head.method}, ${percent(metricsOf(head).validation_accuracy)}`,
+    label: `right or wrong by ${head.method}, ${percent(head.metrics.validation_accuracy)}`,
   }));
   return (
     <Select
@@ -135,13 +137,10 @@ function Colouring({ pack, value, onChange }: ColouringProps) {
 function useJudge(pack: Pack, headId: string | null): Judge | null {
   const head = useQuery({ ...headQuery(headId ?? ""), enabled: headId !== null }).data;
   return useMemo(() => {
-    const right = head && metricsOf(head).validation_right;
-    const [start, stop] = pack.splits[String(head?.params["validation"] ?? "")] ?? [];
-    if (!right || start === undefined || stop === undefined || head?.head_id !== headId)
-      return null;
-    return metricsOf(head).validation_rows === stop - start
-      ? { bits: right.bits, start, stop }
-      : null;
+    const right = head && head.metrics.validation_right;
+    const [start, stop] = pack.splits[plain(head?.params["validation"])] ?? [];
+    if (!right || start === undefined || stop === undefined || head.head_id !== headId) return null;
+    return head.metrics.validation_rows === stop - start ? { bits: right.bits, start, stop } : null;
   }, [head, headId, pack]);
 }
 

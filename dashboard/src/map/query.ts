@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 
-import { fetchAnswer } from "../api/raw";
+import { api } from "../api/client";
 import type { Job } from "../api/shapes";
 import { pointsOf, type Points } from "./points";
 
@@ -11,13 +11,17 @@ export const mapQuery = (packId: string, method: Method) =>
   queryOptions({
     queryKey: ["map", packId, method],
     queryFn: async ({ signal }): Promise<Points | Job> => {
-      const answer = await fetchAnswer(`/v1/packs/${packId}/map`, {
-        query: { method, format: "raw" },
-        headers: { Prefer: "wait=5" },
+      const { response } = await api.GET("/v1/packs/{pack_id}/map", {
+        params: {
+          path: { pack_id: packId },
+          query: { method, format: "raw" },
+          header: { prefer: "wait=5" },
+        },
+        parseAs: "stream",
         signal,
       });
-      if (answer.status === 202) return (await answer.json()) as Job;
-      const bytes = await answer.arrayBuffer();
+      if (response.status === 202) return (await response.json()) as Job;
+      const bytes = await response.arrayBuffer();
       performance.mark("map-arrived");
       return pointsOf(bytes);
     },

@@ -9,6 +9,7 @@ import type { Pack, Statistics } from "../api/shapes";
 import { Bars } from "../charts/Bars";
 import { classColour } from "../charts/colours";
 import { Histogram } from "../charts/Histogram";
+import { errorInWords } from "../jobs/words";
 import { Facts } from "../parts/Facts";
 import { Panel } from "../parts/Panel";
 import { Trouble } from "../parts/Trouble";
@@ -36,12 +37,7 @@ export function Contents({ pack }: { pack: Pack }) {
 }
 
 function Counting({ failed }: { failed: Record<string, unknown> | null | undefined }) {
-  if (failed)
-    return (
-      <Text size="sm">
-        It could not be counted: {String(failed["message"] ?? failed["detail"] ?? "")}
-      </Text>
-    );
+  if (failed) return <Text size="sm">It could not be counted: {errorInWords(failed)?.detail}</Text>;
   return (
     <Text size="sm" c="dimmed" component="div">
       <Loader size="xs" mr={8} /> Waits for a worker to count; it is kept after that.

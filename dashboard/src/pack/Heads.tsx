@@ -6,7 +6,7 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { headsQuery, trainHead } from "../api/calls";
-import { metricsOf, type Head, type Pack } from "../api/shapes";
+import type { Head, Pack } from "../api/shapes";
 import { METHODS, type Method } from "../heads/methods";
 import { Panel } from "../parts/Panel";
 import { Trouble } from "../parts/Trouble";
@@ -33,7 +33,7 @@ function Scores({ heads }: { heads: Head[] }) {
       </Text>
     );
   const best = [...heads].sort(
-    (a, b) => (metricsOf(b).validation_accuracy ?? 0) - (metricsOf(a).validation_accuracy ?? 0),
+    (a, b) => (b.metrics.validation_accuracy ?? 0) - (a.metrics.validation_accuracy ?? 0),
   );
   return (
     <Table className="grid-table" mb="sm" aria-label="Heads of this pack">
@@ -53,9 +53,9 @@ function Scores({ heads }: { heads: Head[] }) {
                 {head.method}
               </Link>
             </Table.Td>
-            <Table.Td className="number">{percent(metricsOf(head).validation_accuracy)}</Table.Td>
-            <Table.Td className="number">{percent(metricsOf(head).train_accuracy)}</Table.Td>
-            <Table.Td className="number">{duration(metricsOf(head).seconds)}</Table.Td>
+            <Table.Td className="number">{percent(head.metrics.validation_accuracy)}</Table.Td>
+            <Table.Td className="number">{percent(head.metrics.train_accuracy)}</Table.Td>
+            <Table.Td className="number">{duration(head.metrics.seconds)}</Table.Td>
           </Table.Tr>
         ))}
       </Table.Tbody>

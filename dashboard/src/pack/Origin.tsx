@@ -8,6 +8,7 @@ import { Facts } from "../parts/Facts";
 import { Moment } from "../parts/Moment";
 import { Panel } from "../parts/Panel";
 import { count, digits, duration, shape } from "../words/numbers";
+import { plain } from "../words/plain";
 import { recipeInWords, recipeOf, splitSizes, viewInWords } from "../words/recipe";
 
 interface Certificate {
@@ -57,13 +58,13 @@ export function Origin({ pack }: { pack: Pack }) {
 }
 
 function whatItIs(pack: Pack): [string, React.ReactNode][] {
-  const view = viewInWords(pack.dataset_info);
+  const view = viewInWords(pack.view);
   const sizes = splitSizes(pack.splits).map(([name, rows]) => `${name} ${count(rows)}`);
   return [
     [
       "Dataset",
       <span key="dataset">
-        {pack.dataset} version {String(pack.dataset_info["version"] ?? "–")}
+        {pack.dataset} version {plain(pack.dataset_info["version"], "–")}
         {view && `, ${view}`}
       </span>,
     ],

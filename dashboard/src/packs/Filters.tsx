@@ -1,7 +1,7 @@
 import { Button, Group, Select, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 
 import { datasetsQuery, networksQuery } from "../api/calls";
 import type { PacksSearch } from "./packsSearch";
@@ -18,10 +18,11 @@ const STATES = [
   { value: "pinned", label: "Pinned" },
 ];
 
-/** What is typed stands at once in the field, and soon after in the address and the table. */
+/** Lists are asked for when somebody turns to them. What is typed stands at once in the field, and soon after in the address and the table. */
 export function Filters({ search, onChange }: Props) {
-  const networks = useQuery(networksQuery).data?.items.map((one) => one.name) ?? [];
-  const datasets = useQuery(datasetsQuery).data?.items.map((one) => one.name) ?? [];
+  const [wanted, setWanted] = useState(false);
+  const networks = useQuery({ ...networksQuery, enabled: wanted }).data?.items;
+  const datasets = useQuery({ ...datasetsQuery, enabled: wanted }).data?.items;
   const any = search.q ?? search.network ?? search.dataset ?? search.health ?? search.pinned;
   return (
     <Group gap="xs" role="search" aria-label="Filter packs">
@@ -29,7 +30,8 @@ export function Filters({ search, onChange }: Props) {
       <Select
         aria-label="Network"
         placeholder="Any network"
-        data={networks}
+        data={namesOf(networks, search.network)}
+        onFocus={() => setWanted(true)}
         value={search.network ?? null}
         onChange={(network) => onChange({ network: network ?? undefined })}
         searchable
@@ -39,7 +41,8 @@ export function Filters({ search, onChange }: Props) {
       <Select
         aria-label="Dataset"
         placeholder="Any dataset"
-        data={datasets}
+        data={namesOf(datasets, search.dataset)}
+        onFocus={() => setWanted(true)}
         value={search.dataset ?? null}
         onChange={(dataset) => onChange({ dataset: dataset ?? undefined })}
         searchable
@@ -69,6 +72,10 @@ export function Filters({ search, onChange }: Props) {
   );
 }
 
+/** Before somebody looks at the list, it has what is chosen alone. */
+const namesOf = (items: { name: string }[] | undefined, chosen: string | undefined) =>
+  items?.map((one) => one.name) ?? (chosen === undefined ? [] : [chosen]);
+
 const NO_FILTER: Partial<PacksSearch> = {
   q: undefined,
   network: undefined,
@@ -80,7 +87,11 @@ const NO_FILTER: Partial<PacksSearch> = {
 function Words({ words, onChange }: { words: string; onChange: (words: string) => void }) {
   const [typed, setTyped] = useState(words);
   const later = useDebouncedCallback(onChange, TYPING_MS);
-  useEffect(() => setTyped(words), [words]);
+  const [shown, setShown] = useState(words);
+  if (shown !== words) {
+    setShown(words);
+    setTyped(words);
+  }
   return (
     <TextInput
       type="search"

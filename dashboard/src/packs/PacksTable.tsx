@@ -1,94 +1,122 @@
-/** The packs of one page: sorted on the server, chosen here. */
+/** The packs of one page: sorted by the service, chosen here. Plain cells, because there are 600. */
 
-import { Checkbox, Table } from "@mantine/core";
+import {
+  useTable,
+  type Header,
+  type OnChangeFn,
+  type RowSelectionState,
+} from "@tanstack/react-table";
 import { memo } from "react";
 
 import type { ListedPack } from "../api/shapes";
-import { COLUMNS } from "./columns";
-import type { PacksSearch, Sort } from "./packsSearch";
-import { toggled, toggledAll, type Selection } from "./selection";
+import { COLUMNS, FEATURES } from "./columns";
+import { sorted, sortingOf, type PacksSearch } from "./packsSearch";
 
 interface Props {
   packs: ListedPack[];
   search: PacksSearch;
-  onSort: (sort: Sort) => void;
-  selection: Selection;
-  onSelect: (selection: Selection) => void;
+  onSort: (next: (before: PacksSearch) => PacksSearch) => void;
+  selection: RowSelectionState;
+  onSelect: OnChangeFn<RowSelectionState>;
 }
 
 export const PacksTable = memo(function PacksTable(props: Props) {
-  const { packs, selection, onSelect } = props;
-  const ids = packs.map((pack) => pack.pack_id);
-  const chosen = ids.filter((id) => selection.chosen.has(id)).length;
+  const sorting = sortingOf(props.search);
+  const table = useTable({
+    features: FEATURES,
+    columns: COLUMNS,
+    data: props.packs,
+    getRowId: (pack) => pack.pack_id,
+    state: { sorting, rowSelection: props.selection },
+    manualSorting: true,
+    enableSortingRemoval: false,
+    enableMultiSort: false,
+    onSortingChange: (change) => {
+      const [next] = typeof change === "function" ? change(sorting) : change;
+      if (next) props.onSort((before) => sorted(before, next));
+    },
+    onRowSelectionChange: props.onSelect,
+  });
+  const all = table.getIsAllPageRowsSelected();
   return (
-    <Table className="grid-table" highlightOnHover aria-label="Packs">
-      <Table.Thead>
-        <Table.Tr>
-          <Table.Th w={36}>
-            <Checkbox
-              size="xs"
+    <table className="grid-table" aria-label="Packs">
+      <thead>
+        <tr>
+          <th>
+            <input
+              type="checkbox"
               aria-label="Choose all of this page"
-              checked={chosen > 0 && chosen === ids.length}
-              indeterminate={chosen > 0 && chosen < ids.length}
-              onChange={() => onSelect(toggledAll(selection, ids))}
+              checked={all}
+              ref={(box) => {
+                if (box) box.indeterminate = !all && table.getIsSomePageRowsSelected();
+              }}
+              onChange={table.getToggleAllPageRowsSelectedHandler()}
             />
-          </Table.Th>
-          <Heads search={props.search} onSort={props.onSort} />
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {packs.map((pack) => (
-          <Table.Tr key={pack.pack_id} bg={selection.chosen.has(pack.pack_id) ? CHOSEN : undefined}>
-            <Table.Td>
-              <Checkbox
-                size="xs"
-                aria-label={`Choose ${pack.network} on ${pack.dataset}, ${pack.pack_id}`}
-                checked={selection.chosen.has(pack.pack_id)}
-                onChange={({ nativeEvent }) => {
-                  const range = (nativeEvent as unknown as MouseEvent).shiftKey;
-                  onSelect(toggled(selection, pack.pack_id, ids, range));
-                }}
+          </th>
+          {table.getFlatHeaders().map((header) => (
+            <Head key={header.id} header={header}>
+              <table.FlexRender header={header} />
+            </Head>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {table.getRowModel().rows.map((row) => (
+          <tr key={row.id} data-chosen={row.getIsSelected() || undefined}>
+            <td>
+              <input
+                type="checkbox"
+                aria-label={`Choose ${row.original.network} on ${row.original.dataset}, ${row.id}`}
+                checked={row.getIsSelected()}
+                onChange={row.getToggleSelectedHandler()}
               />
-            </Table.Td>
-            {COLUMNS.map((column) => (
-              <Table.Td key={column.name} className={column.number ? "number" : undefined}>
-                {column.cell(pack)}
-              </Table.Td>
+            </td>
+            {row.getAllCells().map((cell) => (
+              <td
+                key={cell.id}
+                className={cell.column.columnDef.meta?.number ? "number" : undefined}
+              >
+                <table.FlexRender cell={cell} />
+              </td>
             ))}
-          </Table.Tr>
+          </tr>
         ))}
-      </Table.Tbody>
-    </Table>
+      </tbody>
+    </table>
   );
 });
 
-const CHOSEN = "color-mix(in srgb, var(--page-accent) 9%, transparent)";
+interface HeadProps {
+  header: Header<typeof FEATURES, ListedPack>;
+  children: React.ReactNode;
+}
 
-function Heads({ search, onSort }: Pick<Props, "search" | "onSort">) {
-  const sorted = search.sort ?? "created";
-  return COLUMNS.map(({ name, sort, number }) => {
-    const active = sort === sorted;
-    const direction = search.order === "asc" ? "ascending" : "descending";
-    return (
-      <Table.Th
-        key={name}
-        className={number ? "number" : undefined}
-        aria-sort={active ? direction : undefined}
-      >
-        {sort ? (
-          <button className="sorter" data-active={active || undefined} onClick={() => onSort(sort)}>
-            {name}
-            <span
-              aria-hidden="true"
-              style={{ width: 9, visibility: active ? "visible" : "hidden" }}
-            >
-              {direction === "ascending" ? "↑" : "↓"}
-            </span>
-          </button>
-        ) : (
-          name
-        )}
-      </Table.Th>
-    );
-  });
+function Head({ header, children }: HeadProps) {
+  const { column } = header;
+  const direction = column.getIsSorted();
+  const names = { asc: "ascending", desc: "descending" } as const;
+  return (
+    <th
+      className={column.columnDef.meta?.number ? "number" : undefined}
+      aria-sort={direction ? names[direction] : undefined}
+    >
+      {column.getCanSort() ? (
+        <button
+          className="sorter"
+          data-active={direction || undefined}
+          onClick={column.getToggleSortingHandler()}
+        >
+          {children}
+          <span
+            aria-hidden="true"
+            style={{ width: 9, visibility: direction ? "visible" : "hidden" }}
+          >
+            {direction === "asc" ? "↑" : "↓"}
+          </span>
+        </button>
+      ) : (
+        children
+      )}
+    </th>
+  );
 }

@@ -3,6 +3,7 @@
 import { Button, Group, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import type { RowSelectionState } from "@tanstack/react-table";
 import { useCallback, useMemo, useState } from "react";
 
 import { PAGE, packsQuery } from "../api/calls";
@@ -15,22 +16,20 @@ import { Waiting } from "../parts/Waiting";
 import { count } from "../words/numbers";
 import { Bulk } from "./Bulk";
 import { Filters } from "./Filters";
-import { changed, resorted, type PacksSearch, type Sort } from "./packsSearch";
+import { asked, changed, type PacksSearch } from "./packsSearch";
 import { PacksTable } from "./PacksTable";
-import { NOTHING } from "./selection";
 import { Totals } from "./Totals";
 
 export function PacksView() {
   const search = useSearch({ from: "/" });
   const navigate = useNavigate({ from: "/" });
-  const [selection, setSelection] = useState(NOTHING);
-  const { pages, ...filter } = search;
-  const packs = useQuery(packsQuery(filter, pages?.at(-1)));
+  const [selection, setSelection] = useState<RowSelectionState>({});
+  const [filter, cursor] = asked(search);
+  const packs = useQuery(packsQuery(filter, cursor));
   const show = useCallback(
     (next: (before: PacksSearch) => PacksSearch) => void navigate({ search: next, replace: true }),
     [navigate],
   );
-  const onSort = useCallback((sort: Sort) => show((before) => resorted(before, sort)), [show]);
   const items = useMemo(() => packs.data?.items ?? [], [packs.data]);
   return (
     <Stack gap="md">
@@ -41,8 +40,8 @@ export function PacksView() {
       <Filters search={search} onChange={(change) => show((before) => changed(before, change))} />
       <Bulk
         total={packs.data?.total}
-        chosen={[...selection.chosen]}
-        onDone={() => setSelection(NOTHING)}
+        chosen={Object.keys(selection)}
+        onDone={() => setSelection({})}
       />
       {packs.isError && <Trouble error={packs.error} again={packs.refetch} />}
       {packs.data ? (
@@ -51,7 +50,7 @@ export function PacksView() {
             <PacksTable
               packs={items}
               search={search}
-              onSort={onSort}
+              onSort={show}
               selection={selection}
               onSelect={setSelection}
             />
@@ -66,7 +65,7 @@ export function PacksView() {
       )}
       {packs.data && items.length > 0 && (
         <Pager
-          first={(pages?.length ?? 0) * PAGE}
+          first={(search.pages?.length ?? 0) * PAGE}
           shown={items.length}
           total={packs.data.total}
           next={packs.data.next_cursor ?? undefined}

@@ -1,95 +1,129 @@
-/** The columns of the packs' table. */
+/** The columns of the packs' table; one with an accessor is sorted by the service, by its id. */
 
-import { Badge, Group, Text, Tooltip } from "@mantine/core";
+import {
+  createColumnHelper,
+  rowSelectionFeature,
+  rowSortingFeature,
+  tableFeatures,
+} from "@tanstack/react-table";
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
 
-import type { ListedPack } from "../api/shapes";
+import type { ListedPack, PackBrief } from "../api/shapes";
 import { Moment } from "../parts/Moment";
 import { bytes, count, percent, shape } from "../words/numbers";
 import { splitSizes, tapName, viewInWords } from "../words/recipe";
-import type { Sort } from "./packsSearch";
 
-export interface Column {
-  name: string;
-  sort?: Sort;
+interface Meta {
+  /** Right-aligned. */
   number?: boolean;
-  cell: (pack: ListedPack) => ReactNode;
 }
 
-export const COLUMNS: Column[] = [
-  { name: "Network", sort: "network", cell: (pack) => <Name pack={pack} /> },
-  { name: "Tap", cell: (pack) => tapName(pack) },
-  { name: "Dataset", sort: "dataset", cell: (pack) => <DatasetCell pack={pack} /> },
-  { name: "Rows", sort: "rows", cell: (pack) => <Splits pack={pack} /> },
-  { name: "Shape", cell: (pack) => shape(pack.row_shape) },
-  { name: "Size", sort: "bytes", number: true, cell: (pack) => bytes(pack.bytes) },
-  { name: "Age", sort: "created", cell: (pack) => <Moment at={pack.created} bare /> },
-  { name: "Last used", sort: "last_used", cell: (pack) => <Moment at={pack.last_used} bare /> },
-  { name: "Hits", sort: "hits", number: true, cell: (pack) => count(pack.hits) },
-  { name: "Best head", sort: "accuracy", number: true, cell: (pack) => <Best pack={pack} /> },
-  { name: "Health", cell: (pack) => <Health pack={pack} /> },
-];
+const META: Meta = {};
+
+export const FEATURES = tableFeatures({
+  rowSelectionFeature,
+  rowSortingFeature,
+  columnMeta: META,
+});
+
+const column = createColumnHelper<typeof FEATURES, ListedPack>();
+
+const NAMES = { sortDescFirst: false };
+const LARGEST = { sortDescFirst: true };
+const NUMBER = { ...LARGEST, meta: { number: true } };
+
+export const COLUMNS = column.columns([
+  column.accessor("network", {
+    header: "Network",
+    ...NAMES,
+    cell: ({ row }) => <Name pack={row.original} />,
+  }),
+  column.display({ id: "tap", header: "Tap", cell: ({ row }) => tapName(row.original) }),
+  column.accessor("dataset", {
+    header: "Dataset",
+    ...NAMES,
+    cell: ({ row }) => <DatasetCell pack={row.original} />,
+  }),
+  column.accessor("rows", {
+    header: "Rows",
+    ...LARGEST,
+    cell: ({ row }) => <Splits pack={row.original} />,
+  }),
+  column.display({
+    id: "shape",
+    header: "Shape",
+    cell: ({ row }) => shape(row.original.row_shape),
+  }),
+  column.accessor("bytes", {
+    header: "Size",
+    ...NUMBER,
+    cell: ({ getValue }) => bytes(getValue()),
+  }),
+  column.accessor("created", {
+    header: "Age",
+    ...LARGEST,
+    cell: ({ getValue }) => <Moment at={getValue()} bare />,
+  }),
+  column.accessor("last_used", {
+    header: "Last used",
+    ...LARGEST,
+    cell: ({ getValue }) => <Moment at={getValue()} bare />,
+  }),
+  column.accessor("hits", {
+    header: "Hits",
+    ...NUMBER,
+    cell: ({ getValue }) => count(getValue()),
+  }),
+  column.accessor((pack) => pack.best_head?.accuracy, {
+    id: "accuracy",
+    header: "Best head",
+    ...NUMBER,
+    cell: ({ row }) => <Best pack={row.original} />,
+  }),
+  column.display({
+    id: "health",
+    header: "Health",
+    cell: ({ row }) => <Health pack={row.original} />,
+  }),
+]);
 
 function Name({ pack }: { pack: ListedPack }) {
   return (
-    <Group gap={6} wrap="nowrap">
+    <>
       <Link to="/packs/$packId" params={{ packId: pack.pack_id }} title={pack.pack_id}>
         {pack.network}
       </Link>
       {pack.pinned && (
-        <Tooltip label="Pinned: never evicted">
-          <Badge size="xs" variant="outline" color="gray">
-            pinned
-          </Badge>
-        </Tooltip>
+        <span className="mark" title="Pinned: never evicted">
+          pinned
+        </span>
       )}
-    </Group>
+    </>
   );
 }
 
 function DatasetCell({ pack }: { pack: ListedPack }) {
-  const view = viewInWords(pack.dataset_info);
+  const view = viewInWords(pack.view);
+  if (!view) return pack.dataset;
   return (
-    <Tooltip label={view} disabled={!view}>
-      <span>
-        {pack.dataset}
-        {view && (
-          <Text span inherit c="dimmed">
-            {" "}
-            · part
-          </Text>
-        )}
-      </span>
-    </Tooltip>
-  );
-}
-
-function Splits({ pack }: { pack: ListedPack }) {
-  const sizes = splitSizes(pack.splits);
-  return (
-    <span>
-      {sizes.map(([name, rows], index) => (
-        <span key={name}>
-          {index > 0 && " · "}
-          <Text span inherit c="dimmed">
-            {name}
-          </Text>{" "}
-          {count(rows)}
-        </span>
-      ))}
+    <span title={view}>
+      {pack.dataset} <span className="dim">· part</span>
     </span>
   );
 }
 
+function Splits({ pack }: { pack: ListedPack }) {
+  return splitSizes(pack.splits).map(([name, rows], index) => (
+    <span key={name}>
+      {index > 0 && " · "}
+      <span className="dim">{name}</span> {count(rows)}
+    </span>
+  ));
+}
+
 function Best({ pack }: { pack: ListedPack }) {
   const best = pack.best_head;
-  if (!best)
-    return (
-      <Text span inherit c="dimmed">
-        none yet
-      </Text>
-    );
+  if (!best) return <span className="dim">none yet</span>;
   return (
     <Link to="/heads/$headId" params={{ headId: best.head_id }} title={`by ${best.method}`}>
       {percent(best.accuracy)}
@@ -97,24 +131,9 @@ function Best({ pack }: { pack: ListedPack }) {
   );
 }
 
-export function Health({ pack }: { pack: ListedPack }) {
-  const damaged = pack.problem !== null;
-  const masked = pack.invalid_rows.length;
-  if (damaged)
-    return (
-      <Text span inherit c="var(--page-bad)">
-        ✕ damaged
-      </Text>
-    );
-  if (masked)
-    return (
-      <Text span inherit c="var(--page-warn)">
-        △ {count(masked)} images undecodable
-      </Text>
-    );
-  return (
-    <Text span inherit c="var(--page-good)">
-      ✓ sound
-    </Text>
-  );
+export function Health({ pack }: { pack: PackBrief }) {
+  if (pack.problem) return <span className="bad">✕ damaged</span>;
+  if (pack.rows_invalid)
+    return <span className="warn">△ {count(pack.rows_invalid)} images undecodable</span>;
+  return <span className="good">✓ sound</span>;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { changed, packsSearch, resorted } from "./packsSearch";
+import { changed, packsSearch, sorted, sortingOf } from "./packsSearch";
 
 describe("what of the packs is shown", () => {
   it("leaves out what makes no sense", () => {
@@ -15,12 +15,14 @@ describe("what of the packs is shown", () => {
     expect(changed(search, { q: "" })).toEqual({});
   });
 
-  it("sorts by the largest first, by names from A, and turns round", () => {
-    const byHits = resorted({}, "hits");
+  it("keeps the order in the address, but for the usual one", () => {
+    const byHits = sorted({ pages: ["a"] }, { id: "hits", desc: true });
     expect(byHits).toEqual({ sort: "hits" });
-    expect(resorted(byHits, "hits")).toEqual({ sort: "hits", order: "asc" });
-    expect(resorted(resorted(byHits, "hits"), "hits")).toEqual({ sort: "hits" });
-    expect(resorted(byHits, "network")).toEqual({ sort: "network", order: "asc" });
-    expect(resorted({}, "created")).toEqual({ order: "asc" });
+    expect(sortingOf(byHits)).toEqual([{ id: "hits", desc: true }]);
+    const byName = sorted(byHits, { id: "network", desc: false });
+    expect(byName).toEqual({ sort: "network", order: "asc" });
+    expect(sortingOf(byName)).toEqual([{ id: "network", desc: false }]);
+    expect(sorted(byName, { id: "created", desc: true })).toEqual({});
+    expect(sortingOf({})).toEqual([{ id: "created", desc: true }]);
   });
 });

@@ -1,5 +1,7 @@
 /** What of the packs is shown, as it stands in the address. */
 
+import type { PackFilter } from "../api/calls";
+
 export const SORTS = [
   "created",
   "last_used",
@@ -44,16 +46,21 @@ export function packsSearch(given: Record<string, unknown>): PacksSearch {
   return found;
 }
 
+/** What the service is asked: the filters, and the page. */
+export function asked({ pages, ...filter }: PacksSearch): [filter: PackFilter, cursor?: string] {
+  return [filter, pages?.at(-1)];
+}
+
 /** Another filter or order begins on the first page. */
 export function changed(search: PacksSearch, change: Partial<PacksSearch>): PacksSearch {
   const { pages: _, ...rest } = { ...search, ...change };
-  return packsSearch(rest as Record<string, unknown>);
+  return packsSearch(rest);
 }
 
-/** The column that is sorted by turns round; another begins with the largest, names with A. */
-export function resorted(search: PacksSearch, sort: Sort): PacksSearch {
-  const current = search.sort ?? "created";
-  const names = sort === "network" || sort === "dataset";
-  const ascending = current === sort ? search.order !== "asc" : names;
-  return changed(search, { sort, order: ascending ? "asc" : undefined });
-}
+/** The order as the table tells it. */
+export const sortingOf = (search: PacksSearch) => [
+  { id: search.sort ?? "created", desc: search.order !== "asc" },
+];
+
+export const sorted = (search: PacksSearch, { id, desc }: { id: string; desc: boolean }) =>
+  changed(search, { sort: SORTS.find((one) => one === id), order: desc ? undefined : "asc" });

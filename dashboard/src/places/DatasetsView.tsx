@@ -4,7 +4,7 @@ import { Button, Stack, Table } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
-import { datasetsQuery, registerDataset } from "../api/calls";
+import { datasetsQuery, registerDigits } from "../api/calls";
 import type { Dataset } from "../api/shapes";
 import { Command } from "../parts/Command";
 import { Empty } from "../parts/Empty";
@@ -14,6 +14,7 @@ import { Moment } from "../parts/Moment";
 import { Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
 import { bytes, count } from "../words/numbers";
+import { plain } from "../words/plain";
 
 export function DatasetsView() {
   const { data, error, isPending, refetch } = useQuery(datasetsQuery);
@@ -65,7 +66,7 @@ function DatasetTable({ datasets }: { datasets: Dataset[] }) {
                 {count(dataset.classes.length)}
               </Table.Td>
               <Table.Td className="number">{bytes(dataset.bytes)}</Table.Td>
-              <Table.Td>{String(dataset.source["kind"] ?? "–")}</Table.Td>
+              <Table.Td>{plain(dataset.source["kind"], "–")}</Table.Td>
               <Table.Td>
                 <Moment at={dataset.created} />
               </Table.Td>
@@ -85,7 +86,7 @@ function DatasetTable({ datasets }: { datasets: Dataset[] }) {
 function NoDatasets() {
   const client = useQueryClient();
   const register = useMutation({
-    mutationFn: () => registerDataset("digits", { kind: "builtin", name: "digits" }),
+    mutationFn: registerDigits,
     onSuccess: () => client.invalidateQueries({ queryKey: ["datasets"] }),
   });
   return (

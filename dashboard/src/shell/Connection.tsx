@@ -2,7 +2,7 @@
 
 import { Alert, Loader } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef } from "react";
 
 import { api, data } from "../api/client";
 import { asProblem } from "../api/problems";
@@ -13,14 +13,11 @@ const AWAY_MS = 1_500;
 export function Connection() {
   const away = useAway();
   const client = useQueryClient();
-  const [wasAway, setWasAway] = useState(false);
+  const wasAway = useRef(false);
   useEffect(() => {
-    if (away) setWasAway(true);
-    else if (wasAway) {
-      setWasAway(false);
-      void client.invalidateQueries();
-    }
-  }, [away, wasAway, client]);
+    if (wasAway.current && !away) void client.invalidateQueries();
+    wasAway.current = away;
+  }, [away, client]);
   return (
     <div role="status" aria-live="polite" className="away">
       {away && (
@@ -51,8 +48,8 @@ function useAway(): boolean {
     () =>
       client.getQueryCache().subscribe((event) => {
         if (event.type !== "updated" || event.action.type !== "error") return;
-        const mine = event.query.queryKey[0] === "alive";
-        if (!mine && asProblem(event.action.error).unreachable)
+        const [name] = event.query.queryKey as unknown[];
+        if (name !== "alive" && asProblem(event.action.error).unreachable)
           void client.invalidateQueries({ queryKey: ["alive"] });
       }),
     [client],

@@ -56,7 +56,7 @@ export function UploadPanel({ onDataset }: { onDataset: (name: string) => void }
             value={name}
             onChange={({ currentTarget }) => setName(currentTarget.value)}
           />
-          <Button disabled={!name || share !== null} onClick={() => send(name, files)}>
+          <Button disabled={!name || share !== null} onClick={() => void send(name, files)}>
             Upload {bytes(files.reduce((sum, file) => sum + file.size, 0))}
           </Button>
           {share !== null && (
@@ -112,4 +112,4 @@ function useUpload(onDataset: (name: string) => void) {
   return { send, cancel: () => stop.current?.(), share, error, answer };
 }
 
-const isJob = (found: Dataset | Job): found is Job => "object" in found && found.object === "job";
+const isJob = (found: Dataset | Job): found is Job => "object" in found;

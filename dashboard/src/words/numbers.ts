@@ -6,9 +6,11 @@ type Maybe = number | null | undefined;
 
 const missing = (value: Maybe): value is null | undefined => value == null || Number.isNaN(value);
 
+const WHOLE = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
+
 /** 1797 → "1,797" */
 export function count(value: Maybe): string {
-  return missing(value) ? DASH : Math.round(value).toLocaleString("en-GB");
+  return missing(value) ? DASH : WHOLE.format(value);
 }
 
 const BIG: [number, string][] = [

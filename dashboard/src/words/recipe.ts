@@ -1,6 +1,6 @@
 /** A recipe in words. Its JSON has the values. */
 
-import type { Pack } from "../api/shapes";
+import type { Pack, PackBrief } from "../api/shapes";
 
 interface Recipe {
   network: string;
@@ -27,12 +27,7 @@ export function recipeOf(pack: Pack): Recipe | null {
 }
 
 /** "features:avg", "classifier.5" */
-export function tapName(pack: Pack): string {
-  const recipe = recipeOf(pack);
-  if (!recipe) return "imported";
-  const { layer, pool } = recipe.tap;
-  return pool === "none" ? layer : `${layer}:${pool}`;
-}
+export const tapName = (pack: PackBrief): string => pack.tap?.replace(/:none$/, "") ?? "imported";
 
 const POOLS: Record<string, string> = {
   none: "as it is",
@@ -84,9 +79,9 @@ interface View {
 }
 
 /** Which part of its dataset a pack has; null for all of it. */
-export function viewInWords(info: Record<string, unknown>): string | null {
-  const view = info["view"] as View | null | undefined;
-  if (!view) return null;
+export function viewInWords(given: PackBrief["view"]): string | null {
+  if (!given) return null;
+  const view = given as View;
   const parts = [
     view.per_class != null && `${view.per_class} images a class`,
     view.limit != null && `at most ${view.limit} of each split`,
