@@ -15,6 +15,7 @@ import pytest
 
 from cache.store import Store
 from service.routes.page import STATIC
+from tests.browser.furnished import Furnished, furnished
 from tests.browser.looking import Looking
 from tests.live import live
 
@@ -45,6 +46,13 @@ def url(store: Store, browser: Any) -> Iterator[str]:
     """A service over an empty store, without a worker."""
     with live(store) as line:
         yield line.url
+
+
+@pytest.fixture(scope="session")
+def rooms(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Furnished]:
+    """A store with something in it, which tests only look at."""
+    with furnished(tmp_path_factory.mktemp("furnished") / "rooms") as found:
+        yield found
 
 
 @pytest.fixture

@@ -12,10 +12,14 @@ interface Props {
 }
 
 const SMALLEST = 260;
+const LARGEST_CELL = 64;
+
+/** Smaller cells than this have no room for a name. */
+const NAMED_CELL = 15;
 
 export function Confusion({ confusion, classes }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const fitting = Math.max(2, Math.min(34, Math.floor(380 / confusion.length)));
+  const fitting = Math.max(2, Math.min(44, Math.floor(380 / confusion.length)));
   const [side, setSide] = useState(fitting);
   const [hover, setHover] = useState<[label: number, predicted: number] | null>(null);
   useEffect(() => draw(canvas.current, confusion, side), [confusion, side]);
@@ -38,14 +42,18 @@ export function Confusion({ confusion, classes }: Props) {
         role="group"
         aria-label="Confusion matrix, to scroll"
       >
-        <canvas
-          ref={canvas}
-          role="img"
-          aria-label={`Confusion matrix of ${classes.length} classes. ${confusedInWords(confusion, classes)}`}
-          style={{ width: pixels, height: pixels, display: "block" }}
-          onMouseMove={move}
-          onMouseLeave={() => setHover(null)}
-        />
+        <div className="confusion">
+          {side >= NAMED_CELL && <Names classes={classes} side={side} across />}
+          {side >= NAMED_CELL && <Names classes={classes} side={side} />}
+          <canvas
+            ref={canvas}
+            role="img"
+            aria-label={`Confusion matrix of ${classes.length} classes. ${confusedInWords(confusion, classes)}`}
+            style={{ width: pixels, height: pixels, display: "block" }}
+            onMouseMove={move}
+            onMouseLeave={() => setHover(null)}
+          />
+        </div>
       </div>
       <Group mt="xs" gap="sm">
         <Text size="xs" c="dimmed">
@@ -55,7 +63,7 @@ export function Confusion({ confusion, classes }: Props) {
           w={160}
           size="sm"
           min={2}
-          max={40}
+          max={LARGEST_CELL}
           value={side}
           onChange={setSide}
           label={null}
@@ -66,6 +74,25 @@ export function Confusion({ confusion, classes }: Props) {
         {confusedInWords(confusion, classes)}
       </Text>
     </>
+  );
+}
+
+interface NamesProps {
+  classes: string[];
+  side: number;
+  across?: boolean;
+}
+
+/** Above the columns, or before the rows. */
+function Names({ classes, side, across = false }: NamesProps) {
+  return (
+    <ol className="confusion-names" data-across={across || undefined} aria-hidden="true">
+      {classes.map((name) => (
+        <li key={name} title={name} style={across ? { width: side } : { lineHeight: `${side}px` }}>
+          {name}
+        </li>
+      ))}
+    </ol>
   );
 }
 

@@ -76,30 +76,34 @@ function Attempts({ job }: { job: Job }) {
   if (!job.attempts.length) return null;
   return (
     <Panel title="Attempts">
-      <Table aria-label="Attempts">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Attempt</Table.Th>
-            <Table.Th>Worker</Table.Th>
-            <Table.Th>Began</Table.Th>
-            <Table.Th>Outcome</Table.Th>
-            <Table.Th>Error</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {job.attempts.map((attempt) => (
-            <Table.Tr key={attempt.attempt}>
-              <Table.Td>{attempt.attempt}</Table.Td>
-              <Table.Td>{attempt.worker}</Table.Td>
-              <Table.Td>
-                <Moment at={attempt.began} />
-              </Table.Td>
-              <Table.Td>{attempt.outcome}</Table.Td>
-              <Table.Td>{errorInWords(attempt.error)?.detail ?? "–"}</Table.Td>
+      <div style={{ overflow: "auto" }} tabIndex={0} role="group" aria-label="Attempts, to scroll">
+        <Table className="grid-table" aria-label="Attempts">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Attempt</Table.Th>
+              <Table.Th>Worker</Table.Th>
+              <Table.Th>Began</Table.Th>
+              <Table.Th>Outcome</Table.Th>
+              <Table.Th>Error</Table.Th>
             </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
+          </Table.Thead>
+          <Table.Tbody>
+            {job.attempts.map((attempt) => (
+              <Table.Tr key={attempt.attempt}>
+                <Table.Td>{attempt.attempt}</Table.Td>
+                <Table.Td>{attempt.worker}</Table.Td>
+                <Table.Td>
+                  <Moment at={attempt.began} />
+                </Table.Td>
+                <Table.Td>{attempt.outcome}</Table.Td>
+                <Table.Td style={{ whiteSpace: "normal", minWidth: 180 }}>
+                  {errorInWords(attempt.error)?.detail ?? "–"}
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </div>
     </Panel>
   );
 }

@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 
-import { fetchAnswer } from "../api/raw";
+import { fetchAnswer, fetchJson } from "../api/raw";
 import type { Job } from "../api/shapes";
 import { pointsOf, type Points } from "./points";
 
@@ -24,4 +24,21 @@ export const mapQuery = (packId: string, method: Method) =>
     staleTime: Infinity,
     structuralSharing: false,
     refetchInterval: ({ state }) => (state.data && "id" in state.data ? 1_000 : false),
+  });
+
+interface Index {
+  rows: { row: number; row_id: string }[];
+}
+
+/** The id of each row from one to before another. */
+export const indexQuery = (packId: string, start: number, stop: number) =>
+  queryOptions({
+    queryKey: ["index", packId, start, stop],
+    queryFn: async ({ signal }): Promise<Map<number, string>> => {
+      const query = { start, stop };
+      const { rows } = await fetchJson<Index>(`/v1/packs/${packId}/index`, { query, signal });
+      return new Map(rows.map(({ row, row_id }) => [row, row_id]));
+    },
+    staleTime: Infinity,
+    structuralSharing: false,
   });
