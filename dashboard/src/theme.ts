@@ -20,6 +20,8 @@ export const theme = createTheme({
         highlightOnHoverColor: "color-mix(in srgb, var(--page-accent) 6%, transparent)",
       },
     },
+    // Locking it would add a style that has no nonce, and move what stands beside the scroll bar.
+    Modal: { defaultProps: { lockScroll: false } },
     Button: { defaultProps: { size: "xs" } },
     TextInput: { defaultProps: { size: "sm" } },
     Select: { defaultProps: { size: "sm", allowDeselect: false } },

@@ -86,7 +86,8 @@ def test_two_heads_stand_side_by_side(looking: Looking, rooms: Furnished) -> Non
     looking.open(f"/compare?left={left}&right={right}", "Compare heads")
     looking.sees("McNemar's exact test")
     fields = [
-        page.get_by_role("combobox", name=name, exact=True) for name in ("First head", "Second head")
+        page.get_by_role("combobox", name=name, exact=True)
+        for name in ("First head", "Second head")
     ]
     page.wait_for_function("(one) => one.value.includes('linear')", arg=fields[0].element_handle())
     assert "centroid" in fields[1].input_value()
