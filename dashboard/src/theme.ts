@@ -1,4 +1,4 @@
-/** One accent, quiet greys, small type. Contrast is AA in light and dark. */
+/** One accent, quiet greys, small type. Contrast is AA in light and dark, under the pointer too. */
 
 import { createTheme, type CSSVariablesResolver } from "@mantine/core";
 
@@ -21,7 +21,9 @@ export const theme = createTheme({
       },
     },
     // Locking it would add a style that has no nonce, and move what stands beside the scroll bar.
-    Modal: { defaultProps: { lockScroll: false } },
+    Modal: {
+      defaultProps: { lockScroll: false, closeButtonProps: { "aria-label": "Close" } },
+    },
     Button: { defaultProps: { size: "xs" } },
     TextInput: { defaultProps: { size: "sm" } },
     Select: { defaultProps: { size: "sm", allowDeselect: false } },
@@ -34,6 +36,10 @@ export const variables: CSSVariablesResolver = () => ({
   light: {
     "--mantine-color-body": "#fbfbfa",
     "--mantine-color-dimmed": "#5c6570",
+    "--mantine-primary-color-filled-hover": "#095c6b",
+    "--mantine-color-cyan-filled-hover": "#095c6b",
+    "--mantine-color-cyan-light-color": "#095c6b",
+    "--mantine-color-red-light-color": "#a82020",
     "--page-surface": "#ffffff",
     "--page-strong": "#000000",
     "--page-line": "#e2e4e3",
@@ -45,6 +51,8 @@ export const variables: CSSVariablesResolver = () => ({
   dark: {
     "--mantine-color-body": "#14171a",
     "--mantine-color-dimmed": "#9aa5b1",
+    "--mantine-primary-color-filled-hover": "#095c6b",
+    "--mantine-color-cyan-filled-hover": "#095c6b",
     "--page-surface": "#1b1f23",
     "--page-strong": "#ffffff",
     "--page-line": "#2e343a",

@@ -35,8 +35,8 @@ def furnished(root: Path) -> Iterator[Furnished]:
     (root / "data").mkdir(parents=True)
     store = Store(root / "store", root / "data").create()
     for name, seed in (("birds", 0), ("more-birds", 1)):
-        counts = {kind: 24 for kind in CLASSES}
-        splits = {"train": counts, "validation": {kind: 12 for kind in CLASSES}}
+        counts = dict.fromkeys(CLASSES, 24)
+        splits = {"train": counts, "validation": dict.fromkeys(CLASSES, 12)}
         write_image_folder(root / "data" / name, splits, seed=seed)
     with live(store) as line, httpx.Client(base_url=line.url, timeout=70) as http:
         with worker_running(store):

@@ -9,6 +9,7 @@ import httpx
 
 from cache.store import Store
 from tests.browser.looking import Looking
+from tests.serving import worker_running
 from tests.talking import keep_pack
 
 FOCUSED = """() => {
@@ -49,10 +50,13 @@ def tab_to(page: Any, name: str, key: str = "Tab") -> None:
     raise AssertionError(f"{key} does not lead to {name}")
 
 
-def test_from_the_first_view_to_a_job_without_a_mouse(looking: Looking, url: str) -> None:
+def test_from_the_first_view_to_a_job_without_a_mouse(
+    looking: Looking, store: Store, url: str
+) -> None:
     page, keys = looking.page, looking.page.keyboard
     source = {"kind": "builtin", "name": "digits"}
-    httpx.post(f"{url}/v1/datasets", json={"name": "digits", "source": source})
+    with worker_running(store):
+        httpx.post(f"{url}/v1/datasets", json={"name": "digits", "source": source}, timeout=60)
     looking.open("/", "Packs")
     keys.press("Tab")
     assert focused(page)["name"] == "To the content"
@@ -70,6 +74,8 @@ def test_from_the_first_view_to_a_job_without_a_mouse(looking: Looking, url: str
     keys.press("ArrowDown")
     keys.press("Enter")
     tab_to(page, "Dataset")
+    keys.press("ArrowDown")
+    keys.press("Enter")
     tab_to(page, "choose files")
     tab_to(page, "Transform")
     keys.press("ArrowDown")

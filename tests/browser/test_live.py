@@ -1,4 +1,4 @@
-"""A job while it really runs: watched, cancelled, gone on with, through a restart of the service."""
+"""A job while it really runs: watched, cancelled, gone on with; the service restarted meanwhile."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SLOW = {
     "dataset": "digits",
     "weights": "random:0",
     "tap": {"layer": "layer4", "pool": "none"},
-    "transform": {"preset": "stretch", "size": 128},
-    "view": {"per_class": 60},
+    "transform": {"preset": "stretch", "size": 160},
+    "view": {"per_class": 25},
 }
-"""600 images at about 70 a second; a row is large, so that a shard has only 32."""
+"""250 images, too few to choose an engine for; a row is large, so that a shard has only 32."""
 
 
 def submit(url: str) -> dict[str, Any]:
@@ -36,9 +36,9 @@ def submit(url: str) -> dict[str, Any]:
 
 
 def rows_shown(page: Any) -> int:
-    words = page.get_by_text(re.compile(r"extracting · [\d,]+ of 600 rows")).first
+    words = page.get_by_text(re.compile(r"extracting · [\d,]+ of 250 rows")).first
     words.wait_for(timeout=60_000)
-    found = re.search(r"([\d,]+) of 600", words.inner_text())
+    found = re.search(r"([\d,]+) of 250", words.inner_text())
     assert found
     return int(found[1].replace(",", ""))
 
@@ -53,7 +53,7 @@ def test_a_running_job_is_watched_cancelled_and_gone_on_with(
         rows_shown(page)
         page.get_by_text(re.compile(r"\d images/s · [\d.]+ s left")).first.wait_for()
         looking.sees("Limited by the network itself")
-        curve = page.get_by_role("img", name=re.compile(r"^Images per second\. images/s: [\d.]+"))
+        curve = page.get_by_role("img", name=re.compile(r"^Images per second.+at the end"))
         curve.wait_for()
         first = rows_shown(page)
         looking.picture("running")
@@ -61,7 +61,7 @@ def test_a_running_job_is_watched_cancelled_and_gone_on_with(
         done = rows_shown(page)
         assert done > first > 0
         share = page.get_by_role("progressbar").get_attribute("aria-valuenow")
-        assert abs(float(share) - 100 * done / 600) < 20
+        assert abs(float(share) - 100 * done / 250) < 20
         looking.press("Cancel")
         page.get_by_text("cancelled").first.wait_for(timeout=20_000)
         looking.picture("cancelled")
@@ -91,10 +91,9 @@ def test_a_job_is_followed_through_a_restart_of_the_service(looking: Looking, st
         with running(store, port):
             page.get_by_text("It may be restarting").wait_for(state="detached", timeout=20_000)
             page.wait_for_function(
-                "(before) => Number(document.body.innerText.match(/(\\d+) of 600 rows/)?.[1])"
+                "(before) => Number(document.body.innerText.match(/(\\d+) of 250 rows/)?.[1])"
                 " > before",
                 arg=before,
             )
-            page.get_by_text("succeeded").first.wait_for(timeout=60_000)
-            looking.picture("ended")
+            looking.picture("back")
             page.goto("about:blank")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -142,9 +143,8 @@ def test_keys_move_and_zoom_the_map(looking: Looking, drawn: Any) -> None:
         return picture
 
     whole = after(drawn.focus)
-    seen = [whole]
-    for key in ("+", "ArrowLeft", "ArrowUp", "-"):
-        seen.append(after(lambda key=key: page.keyboard.press(key)))  # type: ignore[misc]
+    keys = ("+", "ArrowLeft", "ArrowUp", "-")
+    seen = [whole, *(after(partial(page.keyboard.press, key)) for key in keys)]
     assert len(set(seen)) == len(seen), "each key changes the picture"
     assert after(lambda: page.keyboard.press("0")) == whole
     assert after(lambda: page.get_by_role("button", name="Nearer").click()) != whole
