@@ -80,7 +80,7 @@ export interface Statistics {
 }
 
 export interface BulkAnswer {
-  items: { pack_id: string; done: boolean; problem: { detail: string; remedy: string } | null }[];
+  items: { pack_id: string; done: boolean; problem: { status: number; detail: string } | null }[];
 }
 
 /** What a running job says of itself; extractions say all of it. */

@@ -18,6 +18,8 @@ export function CompareView() {
   const navigate = useNavigate({ from: "/compare" });
   const first = useQuery({ ...headQuery(left ?? ""), enabled: left !== undefined });
   const second = useQuery({ ...headQuery(right ?? ""), enabled: right !== undefined });
+  // All at once: the one that comes first would be pushed down by what is said of both.
+  const waiting = [first, second].some((head) => head.isLoading);
   const choose = (side: "left" | "right") => (headId: string | null) =>
     void navigate({
       search: (before) => ({ ...before, [side]: headId ?? undefined }),
@@ -29,22 +31,22 @@ export function CompareView() {
         title="Compare heads"
         under="Side by side, and image by image where both saw the same ones."
       />
-      {first.data && second.data && <Verdict first={first.data} second={second.data} />}
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
-        {(
-          [
-            ["left", "First head", left, first],
-            ["right", "Second head", right, second],
-          ] as const
-        ).map(([side, label, headId, head]) => (
-          <Stack key={side} gap="md" miw={0}>
-            <Picker label={label} value={headId} onChange={choose(side)} />
-            {head.isError && <Trouble error={head.error} again={head.refetch} />}
-            {headId && head.isPending && <Waiting lines={10} />}
-            {head.data && headId && <HeadDetails head={head.data} narrow />}
-          </Stack>
-        ))}
+        <Picker label="First head" value={left} onChange={choose("left")} />
+        <Picker label="Second head" value={right} onChange={choose("right")} />
       </SimpleGrid>
+      {waiting && <Waiting lines={10} />}
+      {!waiting && first.data && second.data && <Verdict first={first.data} second={second.data} />}
+      {!waiting && (
+        <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
+          {[first, second].map((head, side) => (
+            <Stack key={side} gap="md" miw={0}>
+              {head.isError && <Trouble error={head.error} again={head.refetch} />}
+              {head.data && <HeadDetails head={head.data} narrow />}
+            </Stack>
+          ))}
+        </SimpleGrid>
+      )}
     </Stack>
   );
 }

@@ -101,8 +101,9 @@ const refused = (answer: BulkAnswer) => answer.items.filter((item) => !item.done
 function Refused({ answer }: { answer: BulkAnswer }) {
   return refused(answer).map(({ pack_id, problem }) => (
     <Text key={pack_id} size="sm" c="var(--page-bad)" role="alert">
-      {sentence(problem?.detail ?? `${pack_id} was left as it is`)}{" "}
-      {sentence(problem?.remedy ?? "")}
+      {problem?.status === 404
+        ? `${pack_id} was not there any more: somebody else deleted it, or it was evicted.`
+        : sentence(problem?.detail ?? `${pack_id} was left as it is`)}
     </Text>
   ));
 }
