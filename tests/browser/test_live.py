@@ -23,6 +23,8 @@ SLOW = {
 }
 """250 images, too few to choose an engine for; a row is large, so that a shard has only 32."""
 
+FARTHER = "(rows) => Number(document.body.innerText.match(/(\\d+) of 250 rows/)?.[1]) > rows"
+
 
 def submit(url: str) -> dict[str, Any]:
     source = {"kind": "builtin", "name": "digits"}
@@ -58,6 +60,7 @@ def test_a_running_job_is_watched_cancelled_and_gone_on_with(
         first = rows_shown(page)
         looking.picture("running")
         page.wait_for_function("() => document.querySelectorAll('.chart circle').length >= 3")
+        page.wait_for_function(FARTHER, arg=first)
         done = rows_shown(page)
         assert done > first > 0
         share = page.get_by_role("progressbar").get_attribute("aria-valuenow")
@@ -90,10 +93,6 @@ def test_a_job_is_followed_through_a_restart_of_the_service(looking: Looking, st
         looking.picture("away")
         with running(store, port):
             page.get_by_text("It may be restarting").wait_for(state="detached", timeout=20_000)
-            page.wait_for_function(
-                "(before) => Number(document.body.innerText.match(/(\\d+) of 250 rows/)?.[1])"
-                " > before",
-                arg=before,
-            )
+            page.wait_for_function(FARTHER, arg=before)
             looking.picture("back")
             page.goto("about:blank")
