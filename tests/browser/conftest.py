@@ -24,6 +24,9 @@ AXE = Path(__file__).parents[2] / "dashboard" / "node_modules" / "axe-core" / "a
 DRAWING = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--ignore-gpu-blocklist"]
 """WebGL without a graphics card."""
 
+PATIENCE_MS = 60_000
+"""Machines that test are busy."""
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -65,6 +68,7 @@ def looking(
     context = browser.new_context(
         base_url=url, viewport={"width": 1360, "height": 900}, reduced_motion="reduce"
     )
+    context.set_default_timeout(PATIENCE_MS)
     seen = Looking(context.new_page(), folder, AXE.read_text("utf-8"), request.node.name)
     yield seen
     context.close()
