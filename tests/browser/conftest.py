@@ -15,6 +15,7 @@ import pytest
 
 from cache.store import Store
 from service.routes.page import STATIC
+from tests.browser.furnished import Furnished, furnished
 from tests.browser.looking import Looking
 from tests.live import live
 
@@ -22,6 +23,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = Path(__file__).parents[2] / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 DRAWING = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--ignore-gpu-blocklist"]
 """WebGL without a graphics card."""
+
+PATIENCE_MS = 60_000
+"""Machines that test are busy."""
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +51,13 @@ def url(store: Store, browser: Any) -> Iterator[str]:
         yield line.url
 
 
+@pytest.fixture(scope="session")
+def rooms(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Furnished]:
+    """A store with something in it, which tests only look at."""
+    with furnished(tmp_path_factory.mktemp("furnished") / "rooms") as found:
+        yield found
+
+
 @pytest.fixture
 def looking(
     browser: Any, url: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -57,6 +68,7 @@ def looking(
     context = browser.new_context(
         base_url=url, viewport={"width": 1360, "height": 900}, reduced_motion="reduce"
     )
+    context.set_default_timeout(PATIENCE_MS)
     seen = Looking(context.new_page(), folder, AXE.read_text("utf-8"), request.node.name)
     yield seen
     context.close()

@@ -35,6 +35,9 @@ const WORDS: Record<number, [title: string, remedy: string]> = {
   401: ["You are not signed in", "Open the page with an account that may use the service."],
   403: ["This is not allowed to you", "Ask whoever runs the service for the right to do it."],
   404: ["It is not there", "It may have been deleted or evicted since."],
+  409: ["It cannot be done now", "Look at what is there, and try again."],
+  413: ["It is too large", "Make it smaller, and try again."],
+  422: ["It cannot be taken as it is", "Change it, and try again."],
   429: ["Too much at once", "The service is busy; it is tried again in a moment."],
   503: ["A part of the service is away", "It is tried again in a moment."],
 };

@@ -19,6 +19,8 @@ export function CompareView() {
   const navigate = useNavigate({ from: "/compare" });
   const first = useQuery({ ...headQuery(left ?? ""), enabled: left !== undefined });
   const second = useQuery({ ...headQuery(right ?? ""), enabled: right !== undefined });
+  // All at once: the one that comes first would be pushed down by what is said of both.
+  const waiting = [first, second].some((head) => head.isLoading);
   const choose = (side: "left" | "right") => (headId: string | null) =>
     void navigate({
       search: (before) => ({ ...before, [side]: headId ?? undefined }),
@@ -34,7 +36,6 @@ export function CompareView() {
         <Picker label="First head" value={left} onChange={choose("left")} />
         <Picker label="Second head" value={right} onChange={choose("right")} />
       </SimpleGrid>
-      {first.data && second.data && <Verdict first={first.data} second={second.data} />}
       {!left && !right && (
         <Empty title="Choose two heads">
           Or choose them in the table of{" "}
@@ -44,20 +45,18 @@ export function CompareView() {
           .
         </Empty>
       )}
-      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
-        {(
-          [
-            ["left", left, first],
-            ["right", right, second],
-          ] as const
-        ).map(([side, headId, head]) => (
-          <Stack key={side} gap="md" miw={0}>
-            {head.isError && <Trouble error={head.error} again={head.refetch} />}
-            {headId && head.isPending && <Waiting lines={10} />}
-            {head.data && headId && <HeadDetails head={head.data} narrow />}
-          </Stack>
-        ))}
-      </SimpleGrid>
+      {waiting && <Waiting lines={10} />}
+      {!waiting && first.data && second.data && <Verdict first={first.data} second={second.data} />}
+      {!waiting && (
+        <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
+          {[first, second].map((head, side) => (
+            <Stack key={side} gap="md" miw={0}>
+              {head.isError && <Trouble error={head.error} again={head.refetch} />}
+              {head.data && <HeadDetails head={head.data} narrow />}
+            </Stack>
+          ))}
+        </SimpleGrid>
+      )}
     </Stack>
   );
 }

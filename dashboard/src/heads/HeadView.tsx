@@ -79,5 +79,5 @@ function Whole({ head }: { head: Head }) {
 function settingInWords(value: unknown): string {
   if (Array.isArray(value)) return value.map(settingInWords).join(", ");
   if (value === null) return "–";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -42,9 +42,9 @@ export function HeadsView() {
         </Panel>
       )}
       {heads.isError && <Trouble error={heads.error} again={heads.refetch} />}
-      {heads.isPending && <Waiting lines={10} />}
+      {(heads.isPending || packs.isPending) && <Waiting lines={10} />}
       {heads.data && !items.length && <NoHeads />}
-      {items.length > 0 && (
+      {items.length > 0 && !packs.isPending && (
         <HeadTable heads={shown} packs={byId}>
           <Select
             aria-label="Method"

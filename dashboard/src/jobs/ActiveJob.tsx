@@ -18,7 +18,7 @@ const UNKNOWN = 0.15;
 export function ActiveJob({ job }: { job: Job }) {
   const progress = job.progress;
   const done = share(progress);
-  const rates = useRates(job);
+  const charted = job.kind === "extract" && job.state === "running";
   return (
     <section className="panel" aria-label={`${kindInWords(job)}, ${job.state}`}>
       <Group justify="space-between" mb={6}>
@@ -43,22 +43,30 @@ export function ActiveJob({ job }: { job: Job }) {
       <Text size="xs" c="dimmed" mt={4} mih={18}>
         {job.state === "queued" ? <Queued job={job} /> : progressInWords(progress) || "starting"}
       </Text>
-      {rates.length > 1 && (
-        <>
-          <LineChart
-            label="Images per second"
-            height={110}
-            lines={[{ name: "images/s", colour: "var(--page-accent)", points: rates }]}
-            yRange={[0, 1.1 * Math.max(...rates.map(([, rate]) => rate))]}
-            xName="seconds"
-            word={digits}
-          />
-          <Text size="xs" c="dimmed">
-            Limited by {limitInWords(progress)}
-          </Text>
-        </>
-      )}
+      {charted && <Rates job={job} />}
     </section>
+  );
+}
+
+/** It has its place from the beginning, so that nothing jumps when there is something to draw. */
+function Rates({ job }: { job: Job }) {
+  const rates = useRates(job);
+  const [last, most] = [rates.at(-1)?.[0] ?? 1, Math.max(0, ...rates.map(([, rate]) => rate))];
+  return (
+    <>
+      <LineChart
+        label="Images per second"
+        height={110}
+        lines={[{ name: "images/s", colour: "var(--page-accent)", points: rates }]}
+        xRange={[0, last]}
+        yRange={[0, 1.1 * most || 1]}
+        xName="seconds"
+        word={digits}
+      />
+      <Text size="xs" c="dimmed">
+        Limited by {limitInWords(job.progress)}
+      </Text>
+    </>
   );
 }
 

@@ -76,7 +76,7 @@ function Attempts({ job }: { job: Job }) {
   if (!job.attempts.length) return null;
   return (
     <Panel title="Attempts">
-      <div style={{ overflow: "auto" }}>
+      <div style={{ overflow: "auto" }} tabIndex={0} role="group" aria-label="Attempts, to scroll">
         <Table className="grid-table" aria-label="Attempts">
           <Table.Thead>
             <Table.Tr>
@@ -96,7 +96,9 @@ function Attempts({ job }: { job: Job }) {
                   <Moment at={attempt.began} />
                 </Table.Td>
                 <Table.Td>{attempt.outcome}</Table.Td>
-                <Table.Td style={{ whiteSpace: "normal" }}>{errorOf(attempt)}</Table.Td>
+                <Table.Td style={{ whiteSpace: "normal", minWidth: 180 }}>
+                  {errorOf(attempt)}
+                </Table.Td>
               </Table.Tr>
             ))}
           </Table.Tbody>

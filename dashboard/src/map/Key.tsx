@@ -21,6 +21,7 @@ export function Key({ pack, points, judged }: Props) {
     : pack.classes.slice(0, SHOWN).map((name, index) => [name, classColour(index)]);
   return (
     <ul
+      aria-label="Colours"
       style={{
         display: "flex",
         flexWrap: "wrap",

@@ -1,4 +1,4 @@
-/** The points, and what a pointer does over them: hover, move, draw a lasso. */
+/** The points, and what a pointer does over them: hover, click, move, draw a lasso. */
 
 import { Button, Group } from "@mantine/core";
 import { useElementSize, useMergedRef } from "@mantine/hooks";
@@ -16,13 +16,23 @@ interface Props {
   lasso: boolean;
   label: string;
   onHover: (point: number | null, left: number, top: number) => void;
-  onLasso: (points: number[]) => void;
+  onChoose: (points: number[]) => void;
 }
 
 const HEIGHT = 460;
 const REACH = 9;
 
-export function MapCanvas({ points, tint, lasso, label, onHover, onLasso }: Props) {
+/** A hand that moves less has clicked. */
+const STILL = 4;
+
+/** Where a pressed pointer is, and how far it went. */
+interface Hand {
+  left: number;
+  top: number;
+  far: number;
+}
+
+export function MapCanvas({ points, tint, lasso, label, onHover, onChoose }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const frame = useRef<HTMLDivElement>(null);
   const { ref, width } = useElementSize();
@@ -30,35 +40,47 @@ export function MapCanvas({ points, tint, lasso, label, onHover, onLasso }: Prop
   const { camera, setCamera, key, nearer, farther } = useCamera(frame, size);
   const lookup = useMemo(() => new Lookup(points.places), [points]);
   const [line, setLine] = useState<number[]>([]);
-  const hand = useRef<{ left: number; top: number } | null>(null);
+  const hand = useRef<Hand | null>(null);
   usePainting(canvas, points, tint, camera, size);
 
   const at = (event: PointerEvent): [number, number] => {
     const box = frame.current!.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
+  const under = (left: number, top: number): number | null => {
+    const point = lookup.nearest(...toPlace(camera, size, left, top), REACH / unit(camera, size));
+    return point < 0 ? null : point;
+  };
   const down = (event: PointerEvent) => {
     const [left, top] = at(event);
     frame.current!.setPointerCapture(event.pointerId);
-    hand.current = { left, top };
+    hand.current = { left, top, far: 0 };
     if (lasso) setLine(toPlace(camera, size, left, top));
   };
   const move = (event: PointerEvent) => {
     const [left, top] = at(event);
-    const [x, y] = toPlace(camera, size, left, top);
     const held = hand.current;
     if (!held) {
-      const point = lookup.nearest(x, y, REACH / unit(camera, size));
-      onHover(point < 0 ? null : point, left, top);
+      onHover(under(left, top), left, top);
       return;
     }
     onHover(null, 0, 0);
-    if (lasso) setLine((before) => [...before, x, y]);
-    else setCamera((now) => moved(now, size, left - held.left, top - held.top));
-    hand.current = { left, top };
+    const [dx, dy] = [left - held.left, top - held.top];
+    if (lasso) setLine((before) => [...before, ...toPlace(camera, size, left, top)]);
+    else setCamera((now) => moved(now, size, dx, dy));
+    hand.current = { left, top, far: held.far + Math.hypot(dx, dy) };
   };
   const up = () => {
-    if (lasso && hand.current) onLasso(lookup.inside(line));
+    const held = hand.current;
+    if (held && lasso) onChoose(lookup.inside(line));
+    else if (held && held.far < STILL) {
+      const point = under(held.left, held.top);
+      onChoose(point === null ? [] : [point]);
+    }
+    hand.current = null;
+    setLine([]);
+  };
+  const cancel = () => {
     hand.current = null;
     setLine([]);
   };
@@ -76,7 +98,7 @@ export function MapCanvas({ points, tint, lasso, label, onHover, onLasso }: Prop
       onPointerDown={down}
       onPointerMove={move}
       onPointerUp={up}
-      onPointerCancel={up}
+      onPointerCancel={cancel}
       onPointerLeave={() => onHover(null, 0, 0)}
       style={{
         position: "relative",

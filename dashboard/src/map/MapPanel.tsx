@@ -1,17 +1,17 @@
 /** A pack's rows as points in a plane: like images lie near each other. */
 
-import { Button, Group, Loader, SegmentedControl, Select, Switch, Text } from "@mantine/core";
+import { Group, Loader, SegmentedControl, Select, Switch, Text } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 
 import { headQuery, headsQuery } from "../api/calls";
 import type { Pack } from "../api/shapes";
 import { errorInWords } from "../jobs/words";
-import { Command } from "../parts/Command";
 import { Thumbnail } from "../parts/Thumbnail";
 import { Trouble } from "../parts/Trouble";
 import { count, percent } from "../words/numbers";
 import { plain } from "../words/plain";
+import { Chosen } from "./Chosen";
 import { Key } from "./Key";
 import { MapCanvas } from "./MapCanvas";
 import type { Points } from "./points";
@@ -51,6 +51,10 @@ const METHODS = [
   { value: "tsne", label: "t-SNE (5,000 rows)" },
 ];
 
+const TIP_WIDTH = 124;
+const TIP_HEIGHT = 126;
+const BESIDE = 12;
+
 interface Hover {
   point: number;
   left: number;
@@ -88,7 +92,7 @@ function Drawn({ pack, points }: { pack: Pack; points: Points }) {
           lasso={lasso}
           label={`Map of ${count(points.count)} rows`}
           onHover={(point, left, top) => setHover(point === null ? null : { point, left, top })}
-          onLasso={setChosen}
+          onChoose={setChosen}
         />
         {hover && <Hovered pack={pack} points={points} hover={hover} />}
       </div>
@@ -147,14 +151,17 @@ function useJudge(pack: Pack, headId: string | null): Judge | null {
 function Hovered({ pack, points, hover }: { pack: Pack; points: Points; hover: Hover }) {
   const row = points.rows[hover.point]!;
   const name = pack.classes[points.labels[hover.point]!] ?? "unlabelled";
+  const beside = hover.left + BESIDE;
   return (
     <div
       role="tooltip"
       className="panel"
       style={{
         position: "absolute",
-        left: Math.max(0, hover.left + 14),
-        top: Math.max(0, hover.top - 90),
+        left: `min(${beside}px, 100% - ${TIP_WIDTH}px)`,
+        top: Math.max(0, hover.top - TIP_HEIGHT - BESIDE),
+        width: TIP_WIDTH,
+        overflowWrap: "anywhere",
         padding: 6,
         pointerEvents: "none",
         fontSize: 12,
@@ -164,44 +171,6 @@ function Hovered({ pack, points, hover }: { pack: Pack; points: Points; hover: H
       <Thumbnail key={row} packId={pack.pack_id} row={row} label={`Row ${row}`} side={72} />
       <div>{name}</div>
       <div style={{ color: "var(--mantine-color-dimmed)" }}>row {count(row)}</div>
-    </div>
-  );
-}
-
-const LISTED = 400;
-
-interface ChosenProps {
-  pack: Pack;
-  points: Points;
-  chosen: number[];
-  onNone: () => void;
-}
-
-function Chosen({ pack, points, chosen, onNone }: ChosenProps) {
-  const rows = chosen.map((point) => points.rows[point]!);
-  const listed = rows.slice(0, LISTED).join(", ");
-  return (
-    <div aria-live="polite">
-      <Group justify="space-between" my="xs">
-        <Text size="sm">
-          {rows.length === 1 ? "1 row" : `${count(rows.length)} rows`} in the lasso
-        </Text>
-        <Button variant="subtle" color="gray" onClick={onNone}>
-          Choose none
-        </Button>
-      </Group>
-      <Group gap={4} mb="xs">
-        {rows.slice(0, 24).map((row, index) => (
-          <Thumbnail
-            key={row}
-            packId={pack.pack_id}
-            row={row}
-            side={40}
-            label={`Row ${row}, ${pack.classes[points.labels[chosen[index]!]!] ?? "unlabelled"}`}
-          />
-        ))}
-      </Group>
-      <Command name="Numbers of the rows" code={rows.length > LISTED ? `${listed}, …` : listed} />
     </div>
   );
 }

@@ -29,3 +29,24 @@ export const mapQuery = (packId: string, method: Method) =>
     structuralSharing: false,
     refetchInterval: ({ state }) => (state.data && "id" in state.data ? 1_000 : false),
   });
+
+interface Index {
+  rows: { row: number; row_id: string }[];
+}
+
+/** The id of each row from one to before another. */
+export const indexQuery = (packId: string, start: number, stop: number) =>
+  queryOptions({
+    queryKey: ["index", packId, start, stop],
+    queryFn: async ({ signal }): Promise<Map<number, string>> => {
+      const { response } = await api.GET("/v1/packs/{pack_id}/index", {
+        params: { path: { pack_id: packId }, query: { start, stop } },
+        parseAs: "stream",
+        signal,
+      });
+      const { rows } = (await response.json()) as Index;
+      return new Map(rows.map(({ row, row_id }) => [row, row_id]));
+    },
+    staleTime: Infinity,
+    structuralSharing: false,
+  });

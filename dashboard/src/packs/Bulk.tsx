@@ -2,7 +2,7 @@
 
 import { Button, Group, Modal, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import { deletePacks, pinPacks } from "../api/calls";
 import type { BulkAnswer } from "../api/shapes";
@@ -20,25 +20,35 @@ export function Bulk({ chosen, total, onDone }: Props) {
   const client = useQueryClient();
   const [asking, setAsking] = useState(false);
   const change = useMutation({
-    mutationFn: (act: "delete" | "pin" | "unpin") =>
+    mutationFn: (act: Act) =>
       act === "delete" ? deletePacks(chosen) : pinPacks(chosen, act === "pin"),
-    onSuccess: (answer) => {
+    onSuccess: () => {
       void client.invalidateQueries({ queryKey: ["packs"] });
       void client.invalidateQueries({ queryKey: ["overview"] });
       setAsking(false);
-      if (!refused(answer).length) onDone();
+      onDone();
     },
   });
-  const packs = chosen.length === 1 ? "1 pack" : `${count(chosen.length)} packs`;
+  const { data: answer, variables: act, reset } = change;
+  const said = useRef<HTMLParagraphElement>(null);
+  const none = chosen.length === 0;
+  // The button that was pressed is gone: who used the keyboard stands where the outcome is said.
+  useEffect(() => {
+    if (answer && none) said.current?.focus({ preventScroll: true });
+  }, [answer, none]);
+  useEffect(() => {
+    if (!none) reset();
+  }, [none, reset]);
+  const packs = packsInWords(chosen.length);
   return (
     <>
       <Group gap="xs" mih={30} aria-live="polite">
-        {chosen.length === 0 && total !== undefined && (
-          <Text size="sm" c="dimmed">
-            {total === 1 ? "1 pack" : `${count(total)} packs`}
+        {none && (
+          <Text size="sm" c="dimmed" ref={said} tabIndex={-1}>
+            {answer && act ? doneInWords(answer, act) : total !== undefined && packsInWords(total)}
           </Text>
         )}
-        {chosen.length > 0 && (
+        {!none && (
           <>
             <Text size="sm">{packs} chosen</Text>
             <Button variant="default" onClick={() => change.mutate("pin")}>
@@ -57,7 +67,7 @@ export function Bulk({ chosen, total, onDone }: Props) {
         )}
       </Group>
       {change.isError && <Trouble error={change.error} />}
-      {change.data && <Refused answer={change.data} />}
+      {answer && <Refused answer={answer} />}
       <Modal opened={asking} onClose={() => setAsking(false)} title={`Delete ${packs}?`} centered>
         <Text size="sm">
           Their files and their heads go. Whoever reads one now may finish. They can be built again
@@ -76,13 +86,24 @@ export function Bulk({ chosen, total, onDone }: Props) {
   );
 }
 
+type Act = "delete" | "pin" | "unpin";
+
+const PAST: Record<Act, string> = { delete: "deleted", pin: "pinned", unpin: "unpinned" };
+
+const packsInWords = (many: number) => (many === 1 ? "1 pack" : `${count(many)} packs`);
+
+/** "2 packs deleted" */
+const doneInWords = (answer: BulkAnswer, act: Act) =>
+  `${packsInWords(answer.items.length - refused(answer).length)} ${PAST[act]}`;
+
 const refused = (answer: BulkAnswer) => answer.items.filter((item) => !item.done);
 
 function Refused({ answer }: { answer: BulkAnswer }) {
   return refused(answer).map(({ pack_id, problem }) => (
     <Text key={pack_id} size="sm" c="var(--page-bad)" role="alert">
-      {sentence(problem?.detail ?? `${pack_id} was left as it is`)}{" "}
-      {sentence(problem?.remedy ?? "")}
+      {problem?.status === 404
+        ? `${pack_id} was not there any more: somebody else deleted it, or it was evicted.`
+        : sentence(problem?.detail ?? `${pack_id} was left as it is`)}
     </Text>
   ));
 }

@@ -57,6 +57,7 @@ export function PacksView() {
           </div>
         ) : (
           <NoPacks
+            paged={cursor !== undefined}
             filtered={Object.keys(filter).some((name) => name !== "sort" && name !== "order")}
           />
         )
@@ -115,7 +116,15 @@ function Pager({ first, shown, total, next, search, show }: PagerProps) {
   );
 }
 
-function NoPacks({ filtered }: { filtered: boolean }) {
+function NoPacks({ filtered, paged }: { filtered: boolean; paged: boolean }) {
+  if (paged)
+    return (
+      <Empty title="Nothing is left on this page">
+        <Link to="/" search={({ pages: _, ...rest }) => rest} className="link">
+          To the first page
+        </Link>
+      </Empty>
+    );
   if (filtered)
     return (
       <Empty title="No pack is like that">

@@ -1,11 +1,18 @@
 import { ActionIcon, CopyButton, Tooltip } from "@mantine/core";
 
+interface Props {
+  code: string;
+  name: string;
+  /** What stands there where all of it would be too long. */
+  shown?: string | undefined;
+}
+
 /** A line or more to copy into a shell or an editor. */
-export function Command({ code, name }: { code: string; name: string }) {
+export function Command({ code, name, shown }: Props) {
   return (
     <div className="command">
       <pre tabIndex={0} aria-label={name}>
-        {code}
+        {shown ?? code}
       </pre>
       <CopyButton value={code} timeout={1500}>
         {({ copied, copy }) => (

@@ -69,7 +69,12 @@ export function Shell() {
           </Group>
         </Group>
       </AppShell.Header>
-      <AppShell.Navbar p="xs" bg="var(--page-surface)" aria-label="Views">
+      <AppShell.Navbar
+        p="xs"
+        bg="var(--page-surface)"
+        aria-label="Views"
+        className={open ? undefined : "menu-closed"}
+      >
         {PLACES.map(([to, name]) => (
           <Link
             key={to}

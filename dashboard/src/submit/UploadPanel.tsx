@@ -17,10 +17,12 @@ export function UploadPanel({ onDataset }: { onDataset: (name: string) => void }
   const [files, setFiles] = useState<File[]>([]);
   const [name, setName] = useState("");
   const [over, setOver] = useState(false);
-  const { send, cancel, share, error, answer } = useUpload(onDataset);
+  const { send, cancel, forget, share, error, answer } = useUpload(onDataset, () => setFiles([]));
   const choose = (chosen: File[]) => {
+    if (share !== null || !chosen[0]) return;
+    forget();
     setFiles(chosen);
-    if (chosen[0]) setName(datasetName(chosen[0].name));
+    setName(datasetName(chosen[0].name));
   };
   const drop = (event: DragEvent) => {
     event.preventDefault();
@@ -74,42 +76,53 @@ export function UploadPanel({ onDataset }: { onDataset: (name: string) => void }
           </Text>
         </>
       )}
-      {answer?.object === "job" && (
-        <Text size="sm" mt="xs">
-          It takes longer:{" "}
-          <Link to="/jobs/$jobId" params={{ jobId: answer.id }} className="link">
-            watch the job
-          </Link>
-        </Text>
-      )}
+      <Text size="sm" mt="xs" aria-live="polite">
+        {answer && <Outcome answer={answer} />}
+      </Text>
       {error !== null && <Trouble error={error} />}
     </div>
   );
 }
 
-function useUpload(onDataset: (name: string) => void) {
+function Outcome({ answer }: { answer: Dataset | Job }) {
+  if (!isJob(answer)) return <>{answer.name} is there, and chosen.</>;
+  return (
+    <>
+      It takes longer:{" "}
+      <Link to="/jobs/$jobId" params={{ jobId: answer.id }} className="link">
+        watch the job
+      </Link>
+    </>
+  );
+}
+
+function useUpload(onDataset: (name: string) => void, onSent: () => void) {
   const client = useQueryClient();
   const [share, setShare] = useState<number | null>(null);
   const [error, setError] = useState<unknown>(null);
-  const [answer, setAnswer] = useState<Job | null>(null);
+  const [answer, setAnswer] = useState<Dataset | Job | null>(null);
   const stop = useRef<(() => void) | null>(null);
-  const send = async (name: string, files: File[]) => {
+  const forget = () => {
     setError(null);
     setAnswer(null);
+  };
+  const send = async (name: string, files: File[]) => {
+    forget();
     setShare(0);
     const sending = upload(name, files, setShare);
     stop.current = sending.cancel;
     try {
       const found = await sending.answer;
-      if (isJob(found)) setAnswer(found);
-      else onDataset(found.name);
+      setAnswer(found);
+      onSent();
+      if (!isJob(found)) onDataset(found.name);
       void client.invalidateQueries({ queryKey: ["datasets"] });
     } catch (failure) {
       if (!(failure instanceof DOMException)) setError(failure);
     }
     setShare(null);
   };
-  return { send, cancel: () => stop.current?.(), share, error, answer };
+  return { send, cancel: () => stop.current?.(), forget, share, error, answer };
 }
 
 const isJob = (found: Dataset | Job): found is Job => "object" in found;

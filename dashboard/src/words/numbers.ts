@@ -54,9 +54,19 @@ function power(value: number): string {
   return `${front} × 10${raised}`;
 }
 
-const RAISED: Record<string, string> = Object.fromEntries(
-  [..."-0123456789"].map((sign, index) => [sign, [..."⁻⁰¹²³⁴⁵⁶⁷⁸⁹"][index]!]),
-);
+const RAISED: Record<string, string> = {
+  "-": "⁻",
+  "0": "⁰",
+  "1": "¹",
+  "2": "²",
+  "3": "³",
+  "4": "⁴",
+  "5": "⁵",
+  "6": "⁶",
+  "7": "⁷",
+  "8": "⁸",
+  "9": "⁹",
+};
 
 /** 0.8195 → "82.0 %" */
 export function percent(value: Maybe, places = 1): string {

@@ -14,7 +14,7 @@ export function snippets(pack: Pack, origin: string): Snippet[] {
     {
       name: "curl",
       code:
-        `curl -O -J ${origin}/v1/packs/${id}/file\n` +
+        `curl ${origin}/v1/packs/${id}/file -o ${id}.h5\n` +
         `curl "${origin}/v1/packs/${id}/features?split=${split}&format=npy" -o ${split}.npy`,
     },
     {
