@@ -81,7 +81,7 @@ def _look_at_the_map(looking: Looking) -> None:
         if not number:
             page.mouse.down()
     page.mouse.up()
-    page.get_by_text("rows in the lasso").wait_for()
+    page.get_by_text("rows chosen").wait_for()
     looking.picture("6-map")
     looking.press("Choose none")
 

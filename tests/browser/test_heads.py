@@ -66,7 +66,7 @@ def test_a_head_shows_how_it_learned_and_where_it_errs(looking: Looking, rooms: 
     bars = page.get_by_role("group", name="F1 of each class").get_by_role("rowheader")
     by_f1 = sorted(evaluation["per_class"], key=lambda one: one["f1"])
     assert bars.all_inner_texts() == [one["class"] for one in by_f1]
-    page.get_by_text("as they are").click()
+    page.get_by_text("class order").click()
     assert bars.all_inner_texts() == list(CLASSES)
     page.get_by_role("img", name=re.compile("Reliability")).scroll_into_view_if_needed()
     looking.sees("on average")

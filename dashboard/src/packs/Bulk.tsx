@@ -45,7 +45,7 @@ export function Bulk({ chosen, total, onDone }: Props) {
       <Group gap="xs" mih={30} aria-live="polite">
         {none && (
           <Text size="sm" c="dimmed" ref={said} tabIndex={-1}>
-            {answer && act ? doneInWords(answer, act) : total !== undefined && packsInWords(total)}
+            {answer ? doneInWords(answer, act) : total !== undefined && packsInWords(total)}
           </Text>
         )}
         {!none && (
