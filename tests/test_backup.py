@@ -92,7 +92,7 @@ def keep_everything(catalogue: Catalogue, store: Store) -> list[str]:
         catalogue.add_head(connection, HeadRow("h", packs[0], "lab", {}, {"loss": 0.1}))
     upload = store.new_incoming()
     upload.write_bytes(b"upload")
-    spec = {"uploads": [{"path": upload.name}]}
+    spec = {"uploads": [{"path": str(upload), "name": "birds.zip"}]}
     Jobs(catalogue.database).enqueue(NewJob("ingest", "ingest:1", spec))
     return packs
 
@@ -109,9 +109,14 @@ def test_everything_comes_back(
     assert check(backup, ignore) == []
     database, restored = other
     assert restore(open_backup(folder), database, restored, ignore) == []
-    assert rows_of(database, "stores") == rows_of(catalogue.database, "stores")
+    but = ("stores", "jobs")
+    assert rows_of(database, *but) == rows_of(catalogue.database, *but)
     assert files_of(restored, *KEPT) == files_of(store, *KEPT)
     assert restored.identity() != store.identity()
+    [waiting] = Jobs(database).all_active()
+    path = Path(waiting.spec["uploads"][0]["path"])
+    assert path.parent == restored.root / "incoming", "it reads and deletes its own upload"
+    assert path.read_bytes() == b"upload"
     bind_store(database, restored)
     assert not sweep(Catalogue(database), restored, 0), "nothing is left over, nothing lacks"
 
@@ -358,7 +363,8 @@ def test_a_service_that_was_started_before_is_no_hindrance(
     bind_store(database, restored.create())
     restore(backup, database, restored, ignore)
     bind_store(database, restored)
-    assert rows_of(database, "stores") == rows_of(catalogue.database, "stores")
+    but = ("stores", "jobs")
+    assert rows_of(database, *but) == rows_of(catalogue.database, *but)
 
 
 @pytest.mark.parametrize("where", ["files/packs", "rows", RECORD])
@@ -477,7 +483,8 @@ def test_another_backup_may_take_the_place_of_an_interrupted_restore(
         restore(older, database, restored, interrupt)
     restore(newer, database, restored, ignore)
     assert files_of(restored, *KEPT) == files_of(store, *KEPT)
-    assert rows_of(database, "stores") == rows_of(catalogue.database, "stores")
+    but = ("stores", "jobs")
+    assert rows_of(database, *but) == rows_of(catalogue.database, *but)
     # Killed between the commit and the end: the same goes on, another one does not.
     restored.restoring_file.write_text(newer.digest)
     with pytest.raises(Conflict, match="not empty"):

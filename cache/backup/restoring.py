@@ -54,11 +54,10 @@ def restore(
     if not done:
         _mark(store, backup)
         damaged = _bring_files(backup, store, tell, skip_damaged)
-        identity = store.make_identity()
         with database.write() as connection:
             database.hold_schema(connection)
             _is_restored(connection, store, backup)  # nobody came in between
-            _fill(connection, backup, database, identity)
+            _fill(connection, backup, database, store)
     store.restoring_file.unlink(missing_ok=True)
     fsync_path(store.root)
     return [] if done else damaged
@@ -175,7 +174,7 @@ def _gives_hash(path: Path, kept: KeptFile) -> bool:
         return False
 
 
-def _fill(connection: sa.Connection, backup: Backup, database: Database, identity: str) -> None:
+def _fill(connection: sa.Connection, backup: Backup, database: Database, store: Store) -> None:
     """Tables of the backup's schema, its rows, the newest schema, and a new beginning."""
     found = sa.MetaData()
     found.reflect(connection)
@@ -183,4 +182,4 @@ def _fill(connection: sa.Connection, backup: Backup, database: Database, identit
     schema.upgrade(connection, backup.schema)
     insert_rows(connection, backup)
     schema.upgrade(connection, schema.newest())
-    settle(connection, database, identity)
+    settle(connection, database, store)
