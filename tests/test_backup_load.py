@@ -98,7 +98,7 @@ class Users:
         reply = self._http.post("/v1/jobs", json=pair, headers={"Prefer": "wait=60"})
         assert reply.status_code == 200, reply.text
         pack_id = reply.json()["pack_id"]
-        body = {"pack_id": pack_id, "method": "ridge"}
+        body = {"pack_id": pack_id, "method": "ridge", "validation": None}
         assert self._http.post("/v1/heads", json=body).status_code in (200, 202)
         if number % 2:
             assert self._http.delete(f"/v1/packs/{pack_id}").status_code == 204
@@ -136,7 +136,8 @@ def test_every_pack_of_a_backup_under_load_verifies_where_it_is_restored(
                 (folder / PART / "files" / "packs").is_dir,
             )
             assert backups_in(folder) == []
-            for _ in range(2):
+            for number in range(2):
+                wait_until(lambda least=2 * number: users.deleted > least or users.failure)
                 assert command(store, databases[0], "backup", str(folder)).wait(120) == 0
         assert len(backups_in(folder)) == 2
     other = Store(room / "other", store.data_root)
