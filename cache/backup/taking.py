@@ -78,7 +78,7 @@ def take(database: Database, store: Store, folder: Path, tell: Callable[[str], N
 
 
 class _Rounds:
-    """``missing`` are paths that lacked twice, and of which only packs are of consequence."""
+    """``missing`` are paths that lacked twice, none of them a pack's: those are ``quarantined``."""
 
     def __init__(self, database: Database, store: Store, copier: Copier) -> None:
         self._database, self._store, self._copier = database, store, copier
@@ -162,14 +162,15 @@ def _newest(folder: Path) -> Backup | None:
 def _alone(folder: Path) -> Iterator[None]:
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(
+                f"another backup is being taken into {folder}",
+                value=str(folder),
+                remedy="wait until it is complete",
+            ) from error
         yield
-    except BlockingIOError as error:
-        raise Busy(
-            f"another backup is being taken into {folder}",
-            value=str(folder),
-            remedy="wait until it is complete",
-        ) from error
     finally:
         os.close(handle)
 
