@@ -20,8 +20,14 @@ def bind_store(database: Database, store: Store) -> None:
     than the new one: there is time to restore the old.
 
     Raises:
-        Conflict: the database belongs to another store.
+        Conflict: the database belongs to another store, or a backup is being restored.
     """
+    if store.restoring_file.exists():
+        raise Conflict(
+            f"the restore of a backup into {store.root} is not complete",
+            value=str(store.root),
+            remedy="run the same featurepack restore again: it goes on where it was",
+        )
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_BINDING_LOCK)))

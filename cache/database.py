@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -29,6 +28,8 @@ LONGEST_PAUSE = 5.0
 MIGRATION_SECONDS = 3600.0
 CONNECT_SECONDS = 5
 IDLE_SECONDS = 10
+SNAPSHOT_SECONDS = 600
+"""How long a snapshot, which holds nobody up, may stand idle."""
 POOL: Final = {"pool_size": 5, "max_overflow": 45}
 """A connection for each thread that may want one: they share the server, not a queue for it."""
 _MIGRATION_LOCK = 7_316_001  # any constant of ours: a PostgreSQL advisory lock's number
@@ -78,6 +79,23 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one moment, however much it reads and others write.
+
+        On SQLite in WAL mode every one does, from its first read on.
+        """
+        with _as_unavailable(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            with connection.begin():
+                if not self.is_sqlite:  # the disk to which rows are copied may be slow
+                    idle = f"SET LOCAL idle_in_transaction_session_timeout = '{SNAPSHOT_SECONDS}s'"
+                    connection.execute(sa.text(idle))
+                yield connection
+
+    @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
         """A transaction that writes; committed if the block ends well.
 
@@ -113,27 +131,31 @@ class Database:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def migrate(self) -> None:
-        """Bring the tables to the newest form; safe when several processes start together."""
-        from alembic import command
-        from alembic.config import Config
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
+        """Bring the tables to the newest form; safe when several processes start together.
 
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        newest = ScriptDirectory.from_config(config).get_current_head()
+        Raises:
+            Conflict: they have a newer form than this version knows.
+        """
+        from cache import schema  # Alembic takes long to be imported
+
+        newest = schema.newest()
         with self.read() as connection:  # the usual case needs no lock
-            if MigrationContext.configure(connection).get_current_revision() == newest:
+            revision = schema.revision_of(connection)
+            if revision == newest:
                 return
+            schema.refuse_unknown(revision)
         with self.write() as connection:
-            if not self.is_sqlite:
-                # Another process may migrate just now, and changing large tables takes long.
-                driver = connection.connection.driver_connection
-                assert isinstance(driver, PatientConnection)
-                driver.patience = MIGRATION_SECONDS
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            self.hold_schema(connection)
+            schema.upgrade(connection, newest)
+
+    def hold_schema(self, connection: sa.Connection) -> None:
+        """Nobody else migrates until the transaction ends, however long that takes."""
+        if not self.is_sqlite:
+            # Another process may migrate just now, and changing large tables takes long.
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, PatientConnection)
+            driver.patience = MIGRATION_SECONDS
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
     def close(self) -> None:
         self.engine.dispose()

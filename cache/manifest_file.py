@@ -10,11 +10,10 @@ from uuid import uuid4
 import h5py
 import numpy as np
 
+from cache import formats
 from cache.atomic import replacing
 from cache.dataset import ImageLocation, Manifest
-from cache.errors import CorruptData
-
-FORMAT_VERSION = 1
+from cache.errors import CorruptData, Unreachable
 
 UNREADABLE = "?"
 """What :func:`blob_of` answers for a manifest that cannot be read: any blob may be its own."""
@@ -36,7 +35,7 @@ def save_manifest(path: Path, manifest: Manifest) -> None:
 
 def _fill(file: h5py.File, manifest: Manifest) -> None:
     location = manifest.location
-    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["format_version"] = formats.MANIFEST
     file.attrs["dataset_id"] = manifest.dataset_id
     file.attrs["classes"] = json.dumps(manifest.classes, ensure_ascii=False)
     file.attrs["splits"] = json.dumps(manifest.splits, ensure_ascii=False)
@@ -56,9 +55,11 @@ def load_manifest(path: Path) -> Manifest:
     Raises:
         FileNotFoundError: no such file.
         CorruptData: the file is not a manifest, or its rows do not give its id.
+        Unreachable: its format is newer.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
+            _refuse_newer(file, path)
             location = json.loads(file.attrs["location"])
             pixels = location["pixels_HWC"]
             manifest = Manifest(
@@ -104,9 +105,15 @@ def _blob_of(path: Path, _mtime_ns: int) -> str | None:
     """Remembered while the manifest stays the same: a store may have many."""
     try:
         with h5py.File(path, "r", locking=False) as file:
+            _refuse_newer(file, path)
             location = json.loads(file.attrs["location"])
             return Path(location["path"]).name if location["kind"] == "blob" else None
     except FileNotFoundError:
         raise
-    except (OSError, KeyError, ValueError):
+    except (Unreachable, OSError, KeyError, ValueError):
         return UNREADABLE
+
+
+def _refuse_newer(file: h5py.File, path: Path) -> None:
+    version = int(file.attrs["format_version"])
+    formats.refuse_newer(f"the manifest {path.name}", version, formats.MANIFEST)

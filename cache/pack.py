@@ -36,13 +36,13 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from cache import formats
 from cache.dataset import Manifest, Splits
 from cache.errors import CorruptData, FeaturepackError, Unavailable
 from cache.identity import SHARD_HASH_ALGORITHM, hash_shard
 from cache.places import Place, places_of
 from cache.row_index import index_of
 
-FORMAT_VERSION = 1
 ALIGNMENT = 4096
 SHARD_BYTES = 4 << 20
 PLACED = ("features", "labels", "valid", "row_hash", "shard_hash")
@@ -112,7 +112,7 @@ def create(
         file.create_dataset("row_id", data=manifest.row_id_N, dtype=h5py.string_dtype())
         file["shard_hash"] = np.zeros((-(-rows // shard_rows), 16), "u1")
         file["index_hash"], file["index_row"] = index_of(manifest.hash_NH)
-        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["format_version"] = formats.PACK
         file.attrs["shard_rows"] = shard_rows
         file.attrs["shard_hash_algorithm"] = SHARD_HASH_ALGORITHM
         for name, value in (
@@ -152,7 +152,7 @@ def read_layout(path: Path) -> Layout:
     Raises:
         FileNotFoundError: no such file.
         CorruptData: the file is not a pack of this format.
-        Unavailable: it cannot be read just now.
+        Unavailable: it cannot be read just now; Unreachable where its format is newer.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
@@ -165,8 +165,7 @@ def read_layout(path: Path) -> Layout:
 
 def _layout(file: h5py.File) -> Layout:
     version = int(file.attrs["format_version"])
-    if version != FORMAT_VERSION:
-        raise ValueError(f"format_version is {version}, this reader knows {FORMAT_VERSION}")
+    formats.refuse_newer(f"the pack {Path(file.filename).name}", version, formats.PACK)
     features, valid = file["features"], file["valid"]
     features_offset, valid_offset = features.id.get_offset(), valid.id.get_offset()
     if features_offset is None or valid_offset is None:
@@ -287,7 +286,7 @@ def open_pack(path: Path) -> Pack:
     Raises:
         FileNotFoundError: no such file.
         CorruptData: the file is not a sealed pack of this format.
-        Unavailable: it cannot be read just now.
+        Unavailable: it cannot be read just now; Unreachable where its format is newer.
     """
     try:
         found = file_id(path)  # before: should it be replaced now, the next reader finds out

@@ -20,6 +20,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from cache import formats
+from cache.errors import Unreachable
 from cache.places import Place, places_of
 
 Rows = npt.NDArray[np.int64]
@@ -68,13 +70,16 @@ class RowIndex:
 
 
 def open_index(path: Path) -> RowIndex | None:
-    """The index of a sealed pack; None where the file is gone, damaged or older than the index."""
+    """The index of a sealed pack.
+
+    None where the file is gone, damaged, older than the index or of a newer format.
+    """
     try:
         status = path.stat()
         places = _places(path, status.st_ino, status.st_mtime_ns)
         # Mapped anew each time: a mapping that is kept would keep an evicted pack on the disk.
         arrays = {name: place.map(path) for name, place in places.items()}
-    except (OSError, KeyError, ValueError, TypeError):
+    except (Unreachable, OSError, KeyError, ValueError, TypeError):
         return None
     return RowIndex(arrays["index_hash"], arrays["index_row"], arrays["row_hash"], arrays["valid"])
 
@@ -85,4 +90,5 @@ def _places(path: Path, inode: int, mtime_ns: int) -> dict[str, Place]:
     with h5py.File(path, "r", locking=False) as file:
         if "created" not in file.attrs:
             raise KeyError("created")  # not sealed yet
+        formats.refuse_newer(path.name, int(file.attrs["format_version"]), formats.PACK)
         return places_of(file, ("index_hash", "index_row", "row_hash", "valid"))

@@ -1,6 +1,7 @@
 """The store's folders: one place that knows what lies where.
 
 store.id                      which store this is: its database knows the same
+restoring                     there while a backup is restored into the store: which one
 packs/<pack_id>.h5            published packs, read-only
 building/<pack_id>/<name>.h5  a pack being written, by one attempt at its job
 quarantine/<pack_id>.h5       packs that were found damaged
@@ -64,6 +65,10 @@ class Store:
     @property
     def identity_file(self) -> Path:
         return self.root / "store.id"
+
+    @property
+    def restoring_file(self) -> Path:
+        return self.root / "restoring"
 
     def identity(self) -> str | None:
         """The store's id, or None where it has none yet (or where its volume is not mounted)."""

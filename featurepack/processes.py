@@ -136,18 +136,21 @@ def command_for(
 ) -> tuple[list[str], dict[str, str]]:
     """Command line and environment that run the ``module`` that this process would import.
 
+    A ``service.backup`` needs what the service needs.
+
     ``-P`` keeps a folder ``service`` or ``worker`` in the current directory from being taken.
 
     Raises:
         InvalidRequest: it is not installed.
     """
-    spec = importlib.util.find_spec(module)
-    installed = importlib.util.find_spec(NEEDS.get(module, module)) is not None
+    extra = module.partition(".")[0]
+    spec = importlib.util.find_spec(extra)
+    installed = importlib.util.find_spec(NEEDS.get(extra, extra)) is not None
     if spec is None or spec.origin is None or not installed:
         raise InvalidRequest(
-            f"the {module} is not installed here",
-            value=module,
-            remedy=f"pip install 'featurepack[{module}]'",
+            f"the {extra} is not installed here",
+            value=extra,
+            remedy=f"pip install 'featurepack[{extra}]'",
         )
     root = str(Path(spec.origin).resolve().parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

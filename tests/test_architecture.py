@@ -42,6 +42,7 @@ ONLY_IN = {
     "starlette": ("service/",),
     "sqlalchemy": (
         "cache/active.py",
+        "cache/backup/",
         "cache/binding.py",
         "cache/catalogue.py",
         "cache/database.py",
@@ -58,6 +59,7 @@ ONLY_IN = {
         "cache/publish.py",
         "cache/queries.py",
         "cache/rates.py",
+        "cache/schema.py",
         "cache/studies.py",
         "cache/tables.py",
         "cache/upkeep.py",

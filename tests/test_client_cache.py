@@ -20,7 +20,7 @@ from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.publish import delete_pack
 from cache.store import Store
-from featurepack import Client, ConnectionFailed, CorruptData, DiskFull, InvalidRequest
+from featurepack import Client, Conflict, ConnectionFailed, CorruptData, DiskFull, InvalidRequest
 from featurepack.cli.main import main
 from featurepack.local import fetch, journal
 from featurepack.local.folder import Folder
@@ -284,7 +284,22 @@ def test_clearing_leaves_what_is_in_use(line: Line, pack_path: Path, local_cache
         assert folder.clear() == 0
         del X
         assert folder.clear() > pack_path.stat().st_size
-    assert list(local_cache.iterdir()) == []
+    assert [path.name for path in local_cache.iterdir()] == ["format"]
+
+
+def test_a_folder_of_a_newer_version_is_left_alone(
+    line: Line, pack_path: Path, local_cache: Path
+) -> None:
+    with client_of(line) as client:
+        client.pack_features(PACK)
+    before = files_in(local_cache)
+    assert (local_cache / "format").read_text() == "1\n"
+    (local_cache / "format").write_text("2\n")
+    with client_of(line) as client, pytest.raises(Conflict, match=r"format 2.*knows 1"):
+        client.pack_features(PACK)
+    with pytest.raises(Conflict):
+        Folder(local_cache, DEFAULT_BYTES).clear()
+    assert files_in(local_cache) == before
 
 
 def test_a_full_disk_leaves_no_file(line: Line, pack_path: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from featurepack import __version__
 from featurepack.cli import (
+    backup,
     cache,
     datasets,
     heads,
@@ -52,7 +53,19 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for part in (serve, networks, datasets, weights, jobs, packs, heads, using, studies, cache):
+    for part in (
+        serve,
+        networks,
+        datasets,
+        weights,
+        jobs,
+        packs,
+        heads,
+        using,
+        studies,
+        cache,
+        backup,
+    ):
         part.add(commands)
     return parser
 

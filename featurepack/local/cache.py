@@ -50,7 +50,8 @@ class LocalCache:
         return pack.bytes <= self.folder.limit_bytes
 
     def find(self, pack: Pack) -> Mapped | None:
-        """A pack that is here, complete."""
+        """A pack that is here, complete. Raises Conflict where the folder is of a newer version."""
+        self.folder.refuse_newer()
         entry = self.folder.entry(pack)
         try:
             layout = Layout.of(json.loads(entry.layout.read_bytes()))
@@ -102,6 +103,8 @@ class LocalCache:
                 remedy="ask for it again",
             )
         self.folder.make_room(layout.bytes, entry)
+        with told_if_full(entry.file):
+            self.folder.note_format()
         remote = Remote(f"{_path(pack)}/file", layout.etag, layout.bytes)
         with told_if_full(entry.file):
             journal = Journal(entry.journal, entry.part, layout.bytes)

@@ -5,6 +5,7 @@
                      index.json   what its rows are, if somebody asked for it
                      pack.part, journal   a download that is not complete
                      lock         whoever fetches the pack holds it; the others wait
+    format                        the version of all this; a newer one is left alone
 
 The least recently used ones go when there is no room, but none that is fetched or mapped just now:
 a map holds a shared lock on its file. Any number of processes and threads may use one folder.
@@ -20,10 +21,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from featurepack.answers import Pack
+from featurepack.errors import Conflict
+from featurepack.files import written_beside
 from featurepack.local.locks import if_free
+
+FORMAT: Final = 1
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,34 @@ class Folder:
         """Where a pack is, or would be."""
         return Entry(self.path / f"{_safe(pack.pack_id)}-{_safe(pack.etag)}")
 
+    @property
+    def _format(self) -> Path:
+        return self.path / "format"
+
+    def refuse_newer(self) -> None:
+        """Raises Conflict where a newer version of this package keeps packs here."""
+        try:
+            version = int(self._format.read_text())
+        except (FileNotFoundError, ValueError):
+            return
+        if version > FORMAT:
+            raise Conflict(
+                f"the packs in {self.path} have format {version}, this version of featurepack "
+                f"knows {FORMAT}",
+                value=version,
+                remedy="update featurepack, or name another folder (FEATUREPACK_CACHE)",
+            )
+
+    def note_format(self) -> None:
+        """Say in a new folder which version its packs have."""
+        if not self._format.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            with written_beside(self._format) as beside:
+                beside.write_text(f"{FORMAT}\n")
+
     def entries(self) -> list[Entry]:
-        """The most recently used first."""
+        """The most recently used first. Raises Conflict where they are of a newer version."""
+        self.refuse_newer()
         found = self.path.iterdir() if self.path.is_dir() else ()
         entries = [Entry(one) for one in found if one.is_dir() and not one.name.startswith(".")]
         return sorted(entries, key=lambda entry: entry.last_used, reverse=True)

@@ -2,12 +2,14 @@
 
     classes  text [K]        the pack's classes, in the order of the columns
     kind     text            linear, mlp or knn
+    format_version  text     1
     linear:  weight float32 [D, K], bias float32 [K]
     mlp:     weight_0 float32 [D, H], bias_0 float32 [H], weight_1 …, ReLU between them
     knn:     features float32 [M, D], each row of length one; label int64 [M]; k int64
 
-Files of before there were kinds have no ``kind`` and are linear. Shapes: N rows, D values in a row,
-K classes, M rows that knn remembers, I inputs and O outputs of a layer.
+Files of before there were kinds have no ``kind`` and are linear; the first ones have no
+``format_version``. Shapes: N rows, D values in a row, K classes, M rows that knn remembers,
+I inputs and O outputs of a layer.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cache import formats
 from cache.errors import CorruptData
 
 Floats = npt.NDArray[np.float32]
@@ -118,7 +121,9 @@ def softmax(logits_NK: Floats) -> Floats:
 def save(path: Path, head: Head) -> None:
     """Write a head to exactly this path, whatever its name ends in."""
     with path.open("wb") as file:
-        np.savez(file, classes=np.array(head.classes, str), **_arrays(head))
+        version = str(formats.HEAD)  # text, so that it is metadata in safetensors
+        classes = np.array(head.classes, str)
+        np.savez(file, format_version=version, classes=classes, **_arrays(head))
 
 
 def _arrays(head: Head) -> dict[str, Any]:
@@ -145,10 +150,13 @@ def load(path: Path) -> Head:
     Raises:
         FileNotFoundError: no such file.
         CorruptData: the file is not a head's.
+        Unreachable: its format is newer.
     """
     try:
         with path.open("rb") as file:  # np.load would not close a bad one
             saved = np.load(file, allow_pickle=False)
+            version = int(str(saved["format_version"])) if "format_version" in saved.files else 1
+            formats.refuse_newer(f"the head {path.name}", version, formats.HEAD)
             return _head({name: saved[name] for name in saved.files})
     except FileNotFoundError:
         raise
