@@ -60,4 +60,4 @@ def look(database: Database, silence_seconds: float) -> Health:
         now = float(connection.execute(sa.select(database.now)).scalar_one())
         heard = select(workers, WorkerRow).where(workers.c.seen >= now - silence_seconds)
         live = [WorkerRow(**row._mapping) for row in connection.execute(heard)]
-        return Health(now, queue_state(connection, database), live, kept_counts(connection))
+        return Health(now, queue_state(connection, now), live, kept_counts(connection))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from cache.database import Database
 from cache.tables import ACTIVE_STATES, jobs
 
 
@@ -27,9 +26,8 @@ class KindState:
     oldest_seconds: float
 
 
-def queue_state(connection: sa.Connection, database: Database) -> list[KindState]:
-    """Of the kinds that there are such jobs of."""
-    now = database.now
+def queue_state(connection: sa.Connection, now: float) -> list[KindState]:
+    """Of the kinds that there are such jobs of; ``now`` is the database's time."""
     is_waiting = jobs.c.waits_for.is_not(None)
     is_due = sa.and_(sa.not_(is_waiting), jobs.c.due <= now)  # as a claim sees it
     is_later = sa.and_(sa.not_(is_waiting), jobs.c.due > now)

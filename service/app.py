@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from service import problems
+from service.access_log import AccessLog
 from service.observe import Observe
 from service.routes import (
     advice,
@@ -53,7 +54,8 @@ class _Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         kept: State = self.state.featurepack
-        return Observe(super().build_middleware_stack(), kept.metrics, kept.tracing)
+        access = AccessLog(kept.settings.log_format)
+        return Observe(super().build_middleware_stack(), kept.metrics, access, kept.tracing)
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:

@@ -6,7 +6,6 @@ queries, bodies or keys, and logs the route's template instead of the path.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from time import perf_counter
@@ -16,9 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cache.origin import Origin, begin
 from cache.tracing import Tracing
+from service.access_log import AccessLog
 from service.metrics import OTHER, Metrics
-
-log = logging.getLogger("featurepack.access")
 
 REQUEST_ID: Final = b"x-request-id"
 
@@ -32,9 +30,12 @@ UNHEARD: Final = 499
 class Observe:
     """ASGI. ``app`` is the whole application with its own handling of errors."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, access: AccessLog, tracing: Tracing | None
+    ) -> None:
         self.app = app
         self.metrics = metrics
+        self.access = access
         self.tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,20 +43,20 @@ class Observe:
             await self.app(scope, receive, send)
             return
         began = perf_counter()
-        request_id, traceparent = _headers(scope)
+        sane_id, traceparent = _headers(scope)
+        request_id, header = sane_id.decode(), (REQUEST_ID, sane_id)
         method, span = scope["method"], None
         if self.tracing is not None:
             span, traceparent = self.tracing.begin_request(method, traceparent)
         # A server runs each request in a task of its own, with which this ends.
-        begin(Origin(request_id.decode(), traceparent if span else ""))
+        begin(Origin(request_id, traceparent if span else ""))
         status, sent_bytes = UNHEARD, 0
 
         async def told(message: Message) -> None:
             nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message["headers"], (REQUEST_ID, request_id)]
-                message = {"type": message["type"], "status": status, "headers": headers}
+                message["headers"] = [*message["headers"], header]
             else:
                 sent_bytes += len(message.get("body", b""))
             await send(message)
@@ -68,7 +69,7 @@ class Observe:
             route = getattr(scope.get("route"), "path", OTHER)
             seconds = perf_counter() - began
             self.metrics.answered(method, route, status, seconds)
-            _log(method, route, status, seconds, sent_bytes)
+            self.access.note(request_id, method, route, status, seconds, sent_bytes)
             if self.tracing is not None and span is not None:
                 self.tracing.end_request(span, method, route, status)
 
@@ -82,17 +83,3 @@ def _headers(scope: Scope) -> tuple[bytes, str]:
         elif name == b"traceparent":
             traceparent = value.decode("latin-1")
     return request_id or os.urandom(16).hex().encode(), traceparent
-
-
-def _log(method: str, route: str, status: int, seconds: float, sent_bytes: int) -> None:
-    if log.isEnabledFor(logging.INFO):
-        fields = {
-            "method": method,
-            "route": route,
-            "status": status,
-            "seconds": round(seconds, 6),
-            "bytes": sent_bytes,
-        }
-        message = "%s %s %d in %.2f ms, %d bytes"
-        ms = 1000 * seconds
-        log.info(message, method, route, status, ms, sent_bytes, extra={"fields": fields})
