@@ -7,15 +7,19 @@ methods take that open connection; all others open their own. Packs have most to
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
+from cache.counts import keep_counts
 from cache.errors import NotFound
 from cache.pack_catalogue import PackCatalogue
 from cache.pages import Page
 from cache.queries import columns, select
 from cache.rows import DatasetRow, HeadRow, WeightsRow, WorkerRow
+from cache.signs import DeviceMemory, LaneSign, kept_signs
 from cache.tables import datasets, heads, weights, workers
 
 
@@ -137,18 +141,30 @@ class Catalogue(PackCatalogue):
     # Workers
 
     def worker_seen(
-        self, worker: str, device: str, machine: str = "", byte_limit: int | None = None
+        self,
+        worker: str,
+        device: str,
+        machine: str = "",
+        byte_limit: int | None = None,
+        lanes: Mapping[str, LaneSign] = MappingProxyType({}),
+        memory: Sequence[DeviceMemory] = (),
     ) -> None:
-        now = self.database.now
-        with self.database.write(durable=False) as connection:
+        """A sign of life; what this process counted since the last one is kept with it."""
+        counts = self.database.counts
+        with counts.taken() as sums, self.database.write(durable=False) as connection:
+            keep_counts(connection, self.database, sums)
+            now = float(connection.execute(sa.select(self.database.now)).scalar_one())
             facts = {"device": device, "machine": machine, "seen": now, "byte_limit": byte_limit}
+            facts |= kept_signs(lanes, memory, now)
             known = sa.update(workers).where(workers.c.worker == worker).values(facts)
             if connection.execute(known).rowcount == 0:
                 new = facts | {"worker": worker, "started": now}
                 connection.execute(sa.insert(workers).values(new))
 
     def worker_gone(self, worker: str) -> None:
-        with self.database.write() as connection:
+        """It ends; what it counted stays."""
+        with self.database.counts.taken() as sums, self.database.write() as connection:
+            keep_counts(connection, self.database, sums)
             connection.execute(sa.delete(workers).where(workers.c.worker == worker))
 
     def live_workers(self, within_seconds: float) -> list[WorkerRow]:

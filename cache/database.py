@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from cache.counts import Counts
 from cache.errors import InvalidRequest, Unavailable
 from cache.patience import PatientConnection
 
@@ -39,9 +40,11 @@ class Database:
     """One engine, and the two kinds of transaction.
 
     ``url`` is an SQLAlchemy URL: ``sqlite:////path/file.db`` or ``postgresql+psycopg://…``.
+    ``counts`` is what this process counted of what it did with it.
     """
 
     def __init__(self, url: str, *, busy_seconds: float = 30.0) -> None:
+        self.counts = Counts()
         parsed = sa.make_url(url)
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise InvalidRequest(
@@ -156,6 +159,18 @@ class Database:
             assert isinstance(driver, PatientConnection)
             driver.patience = MIGRATION_SECONDS
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+
+    def time_statements(self, tell: Callable[[float], object]) -> None:
+        """From now on, ``tell`` the seconds of each statement until the database answered."""
+
+        def before(*arguments: Any) -> None:
+            arguments[4]._began = time.perf_counter()
+
+        def after(*arguments: Any) -> None:
+            tell(time.perf_counter() - arguments[4]._began)
+
+        sa.event.listen(self.engine, "before_cursor_execute", before)
+        sa.event.listen(self.engine, "after_cursor_execute", after)
 
     def close(self) -> None:
         self.engine.dispose()

@@ -6,6 +6,7 @@ A job is ``queued → running → succeeded | failed | cancelled``. What a worke
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -15,10 +16,13 @@ import sqlalchemy as sa
 
 from cache.database import Database
 from cache.errors import Conflict, NotFound, Unavailable
+from cache.origin import current
 from cache.pages import Order, Page, page_of
 from cache.submitters import joined, left
 from cache.tables import ACTIVE_STATES, jobs
 from cache.waiting import give_up, is_awaited
+
+log = logging.getLogger("featurepack.cache")
 
 FINAL_STATES: Final = ("succeeded", "failed", "cancelled")
 
@@ -54,6 +58,7 @@ class Job:
     queued job may be claimed, or when a running one's lease ends. ``failures`` counts the passing
     faults, and ``deaths`` the lost workers, since the job last got on. ``attempts`` are what
     :mod:`cache.attempts` says. A queued job is not claimed while it ``waits_for`` the job of a key.
+    ``request_id`` and ``traceparent`` are of the request that queued it.
     """
 
     id: str
@@ -78,6 +83,8 @@ class Job:
     started: float | None
     finished: float | None
     waits_for: str | None
+    request_id: str = ""
+    traceparent: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -154,6 +161,8 @@ class Jobs:
         job = job_of(row)
         submitters = joined(job.submitters, new.submitter, new.priority)
         lenient = _more_lenient(job, new)
+        is_paused = sa.and_(jobs.c.state == "queued", jobs.c.due > self.database.now)
+        log.info("%s job is joined", job.kind, extra=_fields(job.id))
         statement = (
             sa.update(jobs)
             .where(jobs.c.id == row.id)
@@ -163,13 +172,16 @@ class Jobs:
                 priority=max(submitters.values()),
                 spec=new.spec if lenient else job.spec,
                 together=new.together if lenient else job.together,
-                due=sa.case((jobs.c.state == "queued", self.database.now), else_=jobs.c.due),
+                due=sa.case((is_paused, self.database.now), else_=jobs.c.due),
             )
         )
         return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
 
     def _insert(self, connection: sa.Connection, new: NewJob) -> Job:
-        job_id = uuid.uuid4().hex
+        job_id, origin = uuid.uuid4().hex, current()
+        if new.kind == "extract":
+            self.database.counts.add("extractions")
+        log.info("%s job is queued", new.kind, extra=_fields(job_id))
         statement = sa.insert(jobs).values(
             id=job_id,
             kind=new.kind,
@@ -188,6 +200,8 @@ class Jobs:
             attempts=[],
             progress={},
             created=self.database.now,
+            request_id=origin.request_id,
+            traceparent=origin.traceparent,
         )
         return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
 
@@ -259,6 +273,11 @@ class Jobs:
             else:
                 changed["cancelling"] = True
             return job_of(connection.execute(statement.values(changed)).one())
+
+
+def _fields(job_id: str) -> dict[str, Any]:
+    """What a log line says of a job beside the request that asks for it."""
+    return {"fields": {"job_id": job_id}}
 
 
 def _more_lenient(job: Job, new: NewJob) -> bool:

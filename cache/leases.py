@@ -8,6 +8,7 @@ to and stops (:class:`~cache.errors.LeaseLost`). New work and takeover are the s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,8 @@ from cache.errors import FeaturepackError, LeaseLost, Unavailable
 from cache.jobs import JOB_COLUMNS, Job, job_of
 from cache.tables import ACTIVE_STATES, jobs, shards
 from cache.waiting import give_up
+
+log = logging.getLogger("featurepack.cache")
 
 MAX_DEATHS: Final = 20
 """So many workers may vanish over one job, without one shard between them, before it fails."""
@@ -76,9 +79,11 @@ class Leases:
                 return []
             others = query.where(jobs.c.together == lead.together, jobs.c.id != lead.id)
             rows = connection.execute(others.order_by(jobs.c.created, jobs.c.id)).all()
-            taken = [
-                self._take(connection, job_of(row), worker, lease_seconds) for row in (lead, *rows)
-            ]
+            found = [job_of(row) for row in (lead, *rows)]
+            taken = [self._take(connection, job, worker, lease_seconds) for job in found]
+        for job in found:
+            if job.state == "running":
+                self._count(job, "lost")
         return [job for job in taken if not self._given_up(job)]
 
     def _take(self, connection: sa.Connection, job: Job, worker: str, lease_seconds: float) -> Job:
@@ -168,6 +173,7 @@ class Leases:
             self._end(connection, job, "succeeded", result=publish(connection))
             made = shards.c.pack_id == job.spec.get("pack_id")
             connection.execute(sa.delete(shards).where(made))
+        self._count(job, "succeeded")
 
     def fail(
         self,
@@ -184,6 +190,7 @@ class Leases:
             self._end(connection, job, "failed", error=error.as_dict())
             if also is not None:
                 also(connection)
+        self._count(job, "failed", error)
 
     def retry(self, job: Job, error: FeaturepackError) -> None:
         """Give a job back after a passing fault, to be tried again after a pause.
@@ -194,19 +201,23 @@ class Leases:
             self._hold(connection, job)
             query = sa.select(jobs.c.failures, jobs.c.cancelling).where(jobs.c.id == job.id)
             before, cancelling = connection.execute(query).one()
+            outcome: Outcome = "retrying"
             if cancelling:
-                self._end(connection, job, "cancelled")
+                outcome = "cancelled"
+                self._end(connection, job, outcome)
             elif before + 1 > MAX_FAILURES:
-                self._end(connection, job, "failed", error=error.as_dict())
+                outcome = "failed"
+                self._end(connection, job, outcome, error=error.as_dict())
             else:
                 self._release(
                     connection,
                     job,
-                    "retrying",
+                    outcome,
                     error=error.as_dict(),
                     failures=before + 1,
                     due=self.database.now + pause_after(before + 1),
                 )
+        self._count(job, outcome, error)
 
     def end_cancelled(self, job: Job) -> None:
         """End a job that is to be cancelled, or give it back if somebody wants it again by now.
@@ -216,15 +227,27 @@ class Leases:
         """
         with self.database.write() as connection:
             self._hold(connection, job)
+            outcome: Outcome = "handed back"
             if self._is_cancelling(connection, job):
-                self._end(connection, job, "cancelled")
+                outcome = "cancelled"
+                self._end(connection, job, outcome)
             else:
-                self._release(connection, job, "handed back", due=self.database.now)
+                self._release(connection, job, outcome, due=self.database.now)
+        self._count(job, outcome)
 
     def hand_back(self, job: Job) -> None:
         """Give an unfinished job back to the queue, for anyone to go on with. Raises LeaseLost."""
         with self.database.write() as connection:
             self._release(connection, job, "handed back", due=self.database.now)
+        self._count(job, "handed back")
+
+    def _count(self, job: Job, outcome: Outcome, error: FeaturepackError | None = None) -> None:
+        """An attempt has ended, and the transaction that says so is committed."""
+        self.database.counts.add("attempts", f"{job.kind}/{outcome}")
+        if error is not None:
+            self.database.counts.add("errors", error.kind)
+        fields = {"job_id": job.id, "attempt": job.attempt, "request_id": job.request_id}
+        log.info("%s job %s", job.kind, outcome, extra={"fields": fields})
 
     def _end(
         self,

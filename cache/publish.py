@@ -37,7 +37,7 @@ def publish_pack(
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
         store.publish_pack(row.pack_id, built)
-        catalogue.add_pack(connection, row)
+        saved.append(catalogue.add_pack(connection, row))
         release(connection, catalogue.database, job.key, row.etag)
         counts = ("rows_copied", "rows_computed")
         return {
@@ -46,7 +46,9 @@ def publish_pack(
             "rows_invalid": len(row.invalid_rows),
         } | {name: row.provenance[name] for name in counts if name in row.provenance}
 
+    saved: list[float] = []
     leases.finish(job, publish)
+    catalogue.database.counts.add("seconds_saved", "reuse", sum(saved))
     store.delete_derived(row.pack_id)  # of a file before this one
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -109,7 +109,9 @@ class WeightsRow:
 class WorkerRow:
     """A worker that was heard of; ``seen`` is its last heartbeat.
 
-    ``byte_limit`` is how many bytes of packs it leaves in the store, if there is a limit.
+    ``byte_limit`` is how many bytes of packs it leaves in the store, if there is a limit. ``lanes``
+    maps each to ``{"kinds", "worked"}``, ``memory`` is a list of ``{"device", "used", "total"}``
+    (:mod:`cache.signs`).
     """
 
     worker: str
@@ -118,3 +120,5 @@ class WorkerRow:
     started: float
     seen: float
     byte_limit: int | None = None
+    lanes: dict[str, Any] = field(default_factory=dict)
+    memory: list[dict[str, Any]] = field(default_factory=list)

@@ -64,6 +64,8 @@ jobs = sa.Table(
     sa.Column("started", sa.Float),
     sa.Column("finished", sa.Float),
     sa.Column("waits_for", sa.Text, index=True),
+    sa.Column("request_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("traceparent", sa.Text, nullable=False, server_default=""),
     sa.Index("jobs_claim", "state", "kind", "due"),
     sa.Index("jobs_recent", "created", "id"),
     sa.Index("jobs_of_key", "key", "created"),
@@ -152,6 +154,16 @@ workers = sa.Table(
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("seen", sa.Float, nullable=False),
     sa.Column("byte_limit", sa.BigInteger),
+    sa.Column("lanes", Json, nullable=False, server_default="{}"),
+    sa.Column("memory", Json, nullable=False, server_default="[]"),
+)
+
+counts = sa.Table(
+    "counts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("amount", sa.Float, nullable=False),
 )
 
 rates = sa.Table(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import socket
 import sys
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from cache.errors import FeaturepackError
+from cache.logs import log_to_stderr
 from service.allocator import one_heap
 from service.app import create_app
 from service.news import News
@@ -61,11 +61,10 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     one_heap()
     try:
         settings = ServiceSettings.from_env()
+        log_to_stderr(settings.log_format)
         app = create_app(settings)
     except FeaturepackError as error:
         print(f"service: {error.message}. {error.remedy}", file=sys.stderr)

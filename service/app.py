@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service import problems
+from service.access_log import AccessLog
+from service.observe import Observe
 from service.routes import (
     advice,
     bulk,
@@ -20,6 +23,7 @@ from service.routes import (
     heads,
     health,
     jobs,
+    metrics,
     networks,
     overview,
     pack_views,
@@ -32,7 +36,7 @@ from service.routes import (
     weights,
 )
 from service.settings import ServiceSettings
-from service.state import open_state
+from service.state import State, open_state
 from service.uploads import LimitBodies
 
 VERSION = "0.1.0"
@@ -45,6 +49,15 @@ Errors are `application/problem+json`: `type` is stable, `remedy` says what to d
 """
 
 
+class _Application(FastAPI):
+    """FastAPI, observed from outside of its own handling of errors."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        kept: State = self.state.featurepack
+        access = AccessLog(kept.settings.log_format)
+        return Observe(super().build_middleware_stack(), kept.metrics, access, kept.tracing)
+
+
 def create_app(settings: ServiceSettings) -> FastAPI:
     """The service over one store and one database, opened now and closed when it ends."""
     state = open_state(settings)
@@ -54,8 +67,10 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         yield
         state.news.close()
         state.database.close()
+        if state.tracing is not None:
+            state.tracing.close()
 
-    app = FastAPI(
+    app = _Application(
         title="Featurepack",
         version=VERSION,
         description=DESCRIPTION,
@@ -92,6 +107,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         events,
         reference,
         health,
+        metrics,
     ):
         app.include_router(resource.router, responses=problems.RESPONSES)
     app.include_router(page.router)

@@ -18,6 +18,8 @@ from starlette.requests import ClientDisconnect
 
 from cache import errors
 from cache.errors import FeaturepackError
+from cache.origin import current
+from service.state import State
 
 log = logging.getLogger("featurepack.service")
 
@@ -47,7 +49,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Problem(BaseModel):
-    """RFC 9457, with the offending ``value`` and a ``remedy``."""
+    """RFC 9457, with the offending ``value``, a ``remedy``, and what the log calls the request."""
 
     type: str
     title: str
@@ -56,6 +58,7 @@ class Problem(BaseModel):
     instance: str
     value: Any
     remedy: str
+    request_id: str
 
 
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -97,6 +100,7 @@ def _headers(error: FeaturepackError) -> dict[str, str] | None:
 
 def problem(error: FeaturepackError, request: Request) -> ProblemResponse:
     """One error as a problem document."""
+    _count(request, error.kind)
     return ProblemResponse(document(error, request), status_of(error), _headers(error))
 
 
@@ -110,7 +114,13 @@ def document(error: FeaturepackError, request: Request) -> dict[str, Any]:
         "instance": request.url.path,
         "value": jsonable_encoder(error.value),
         "remedy": error.remedy,
+        "request_id": current().request_id,
     }
+
+
+def _count(request: Request, kind: str) -> None:
+    kept: State = request.app.state.featurepack
+    kept.metrics.problems.labels(kind).inc()
 
 
 def install(app: FastAPI) -> None:
@@ -131,6 +141,7 @@ def install(app: FastAPI) -> None:
             return problem(_disk_full(cause), request)
         if isinstance(cause, FeaturepackError):
             return problem(cause, request)
+        _count(request, "http")
         document = {
             "type": "about:blank",
             "title": error.detail,
@@ -139,6 +150,7 @@ def install(app: FastAPI) -> None:
             "instance": request.url.path,
             "value": request.url.path,
             "remedy": "see /docs for what can be called",
+            "request_id": current().request_id,
         }
         return ProblemResponse(document, error.status_code, error.headers)
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import InvalidRequest
+from cache.logs import LogFormat, log_format
 from cache.store import Store
+from cache.tracing import are_traces_wanted
 
 GIB = 1 << 30
 
@@ -19,7 +21,9 @@ class ServiceSettings:
 
     ``max_upload_bytes`` bounds one upload, ``max_body_bytes`` any other request body. So many
     answers above 1 MiB (``large_transfers``) and below (``small_transfers``) are sent at once; a
-    client that reads nothing for ``stall_seconds`` is dropped.
+    client that reads nothing for ``stall_seconds`` is dropped. Where jobs wait and no worker has
+    done anything for ``work_silence_seconds``, the service is not ready. ``traces``: spans are sent
+    as OpenTelemetry's own variables say.
     """
 
     store: Store
@@ -31,6 +35,9 @@ class ServiceSettings:
     large_transfers: int = 64
     small_transfers: int = 256
     stall_seconds: int = 30
+    work_silence_seconds: int = 300
+    log_format: LogFormat = "text"
+    traces: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServiceSettings:
@@ -47,6 +54,11 @@ class ServiceSettings:
             large_transfers=_number(env, "FEATUREPACK_LARGE_TRANSFERS", cls.large_transfers),
             small_transfers=_number(env, "FEATUREPACK_SMALL_TRANSFERS", cls.small_transfers),
             stall_seconds=_number(env, "FEATUREPACK_STALL_SECONDS", cls.stall_seconds),
+            work_silence_seconds=_number(
+                env, "FEATUREPACK_WORK_SILENCE_SECONDS", cls.work_silence_seconds
+            ),
+            log_format=log_format(env),
+            traces=are_traces_wanted(env),
         )
 
 

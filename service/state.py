@@ -16,7 +16,10 @@ from cache.leases import Leases
 from cache.rates import Rates
 from cache.store import Store
 from cache.studies import Studies
+from cache.tracing import Tracing, open_tracing
+from service.metrics import Metrics
 from service.news import News
+from service.scrape import Scrape
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
 from service.transfers import Transfers
@@ -40,6 +43,8 @@ class State:
     transfers: Transfers
     thumbnails: CapacityLimiter
     news: News
+    metrics: Metrics
+    tracing: Tracing | None
 
     @property
     def store(self) -> Store:
@@ -58,6 +63,9 @@ def open_state(settings: ServiceSettings) -> State:
     database.migrate()
     bind_store(database, settings.store)
     catalogue = Catalogue(database)
+    metrics = Metrics()
+    metrics.registry.register(Scrape(settings, database))
+    database.time_statements(metrics.database_seconds.observe)
     return State(
         settings=settings,
         database=database,
@@ -71,6 +79,8 @@ def open_state(settings: ServiceSettings) -> State:
         transfers=Transfers(settings.large_transfers, settings.small_transfers),
         thumbnails=CapacityLimiter(THUMBNAILS),
         news=News(database),
+        metrics=metrics,
+        tracing=open_tracing("featurepack-service", settings.traces),
     )
 
 

@@ -216,7 +216,7 @@ class _Jobs:
 def lease_of(lease_seconds: float, stop: threading.Event) -> tuple[Lease, _Jobs]:
     fake, job = _Jobs(), object.__new__(Job)
     object.__setattr__(job, "id", "j")
-    return Lease(fake, [job], lease_seconds, stop), fake  # type: ignore[arg-type]
+    return Lease(fake, [job], lease_seconds, stop, lambda: None), fake  # type: ignore[arg-type]
 
 
 def test_work_goes_on_without_the_database_as_long_as_the_lease_holds() -> None:

@@ -15,16 +15,16 @@ spin_briefly()  # before it loads OpenMP
 import torch  # noqa: E402
 
 from cache.errors import FeaturepackError  # noqa: E402
+from cache.logs import log_to_stderr  # noqa: E402
 from worker.context import open_context  # noqa: E402
-from worker.logs import log_to_stderr  # noqa: E402
 from worker.loop import run  # noqa: E402
 from worker.settings import WorkerSettings  # noqa: E402
 
 
 def main() -> int:
-    log_to_stderr()
     try:
         settings = WorkerSettings.from_env()
+        log_to_stderr(settings.log_format)
         context = open_context(settings)
     except FeaturepackError as error:
         print(f"worker: {error.message}. {error.remedy}", file=sys.stderr)

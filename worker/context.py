@@ -25,6 +25,8 @@ from cache.publish import quarantine
 from cache.rates import Rates
 from cache.recipe import Recipe
 from cache.store import Store
+from cache.tracing import Tracing, open_tracing
+from worker.activity import Activity
 from worker.checkpoints import load_state_dict
 from worker.devices import choose_devices, device_names
 from worker.engines import Engine, EngineTask, KeptEngine, Memory, make_engine
@@ -51,6 +53,8 @@ class Context:
     devices: tuple[torch.device, ...]
     stop: threading.Event = field(default_factory=threading.Event)
     kept_engine: KeptEngine = field(default_factory=KeptEngine)
+    activity: Activity = field(default_factory=Activity)
+    tracing: Tracing | None = None
 
     @cached_property
     def machine(self) -> str:
@@ -85,6 +89,8 @@ class Context:
         if self.helpers:
             self.helpers.close()
         self.database.close()
+        if self.tracing is not None:
+            self.tracing.close()
 
     def engine(self, recipe: Recipe, task: EngineTask, tell: Callable[[str], None]) -> Engine:
         """The engine of the last job if it does this one, too; else a new one.
@@ -165,4 +171,5 @@ def open_context(settings: WorkerSettings) -> Context:
         engines=Engines(database),
         catalogue=Catalogue(database),
         devices=devices,
+        tracing=open_tracing("featurepack-worker", settings.traces),
     )

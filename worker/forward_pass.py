@@ -127,6 +127,7 @@ class ForwardPass:
 
         def tell(rows: int) -> None:
             self.lease.check()
+            self.context.database.counts.add("rows_copied", self.plan.recipe.network, rows)
             if pack is self.packs[0]:
                 self.tally.rows_copied += rows
             self.lease.progress(self.tally.progress("copying"))
@@ -148,6 +149,7 @@ class ForwardPass:
                     for done in found:
                         self._refuse_broken(done.broken)
                         self.tally.add(done)
+                        self._count(done)
                         self.lease.check()
                         self._finish(spans, missing.without(done.row_N))
                         self.lease.progress(self.tally.progress("extracting"))
@@ -157,6 +159,11 @@ class ForwardPass:
         self.lease.insist(self._record)
         self.tally.end()
         self._keep_rate()
+
+    def _count(self, done: Done) -> None:
+        """Each row once for every pack that needed it."""
+        rows = sum(int(pack.needed_N[done.row_N].sum()) for pack in self.packs)
+        self.context.database.counts.add("rows_computed", self.plan.recipe.network, rows)
 
     def _written(self, row_R: Rows) -> Generator[Done]:
         """Rows as they are computed and in the files: here, or by the devices' processes."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from cache.errors import LeaseLost, Unavailable
 from cache.jobs import Job
 from cache.leases import Leases
+from cache.origin import as_now
 
 log = logging.getLogger("featurepack.worker")
 
@@ -40,20 +41,27 @@ class Lease:
     """
 
     def __init__(
-        self, leases: Leases, held: Sequence[Job], lease_seconds: float, stop: threading.Event
+        self,
+        leases: Leases,
+        held: Sequence[Job],
+        lease_seconds: float,
+        stop: threading.Event,
+        worked: Callable[[], None],
     ) -> None:
+        """``worked`` is called whenever something is done that was not before."""
         self._leases = leases
         self.held = list(held)
         self.cancelled: set[str] = set()
         self._seconds = lease_seconds
         self._stop = stop
+        self._worked = worked
         self._ended = threading.Event()
         self._lost: LeaseLost | None = None
         self._good_until = time.monotonic() + lease_seconds
         self._told = 0.0
         self._stopping_since = 0.0
         self._ending = ""
-        self._thread = threading.Thread(target=self._prolong, name="lease", daemon=True)
+        self._thread = threading.Thread(target=as_now(self._prolong), name="lease", daemon=True)
 
     def __enter__(self) -> Lease:
         self._thread.start()
@@ -88,7 +96,12 @@ class Lease:
                 raise Stopping
 
     def progress(self, progress: dict[str, Any], *, now: bool = False) -> None:
-        """Tell how far the work is; at most twice a second unless ``now``."""
+        """Tell how far the work is; at most twice a second unless ``now``.
+
+        What is told ``now`` is a phase: it says what begins, and not that something is done.
+        """
+        if not now:
+            self._worked()
         if not now and time.monotonic() - self._told < PROGRESS_SECONDS:
             return
         self._told = time.monotonic()
@@ -121,6 +134,7 @@ class Lease:
         self._ending = job.id
         self.insist(do)
         self.held.remove(job)
+        self._worked()
 
     def _prolong(self) -> None:
         usual = pause = min(self._seconds / 5, LISTEN_SECONDS)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from cache.errors import FeaturepackError, LeaseLost, Unavailable, from_dict
 from cache.jobs import Job, Jobs
+from cache.origin import doing
 from worker.context import Context
 from worker.faults import as_failure, is_passing
 from worker.lease import Cancelled, Lease, Stopping
-from worker.tasks import LANES, Task
+from worker.signs import tell_until_stopped
+from worker.tasks import LANE_OF, LANES, Task, origin_of
 from worker.upkeep import keep_up
 
 log = logging.getLogger("featurepack.worker")
 
-HEARTBEAT_SECONDS = 5.0
 LONGEST_PAUSE = 5.0
 
 
@@ -31,11 +34,24 @@ def step(context: Context, tasks: Mapping[str, Task]) -> bool:
     jobs = context.leases.claim(context.settings.name, list(tasks), context.settings.lease_seconds)
     if not jobs:
         return False
-    log.info("claimed %s %s, attempt %d", jobs[0].kind, jobs[0].id, jobs[0].attempt)
-    lease = Lease(context.leases, jobs, context.settings.lease_seconds, context.stop)
+    origin = origin_of(jobs[0])
+    spans = context.tracing.job(jobs[0].kind, origin) if context.tracing else nullcontext()
+    with doing(origin), spans:
+        _do(context, tasks[jobs[0].kind], jobs)
+    return True
+
+
+def _do(context: Context, task: Task, jobs: list[Job]) -> None:
+    """Do jobs that were claimed together, and end each of them."""
+    lane = LANE_OF[jobs[0].kind]
+    for job in jobs:
+        with doing(origin_of(job)):
+            log.info("claimed %s %s, attempt %d", job.kind, job.id, job.attempt)
+    seconds, worked = context.settings.lease_seconds, partial(context.activity.note, lane)
+    lease = Lease(context.leases, jobs, seconds, context.stop, worked)
     try:
         with lease:
-            tasks[jobs[0].kind](context, jobs, lease)
+            task(context, jobs, lease)
     except LeaseLost as error:
         log.warning("%s", error.message)
     except Stopping:
@@ -44,10 +60,21 @@ def step(context: Context, tasks: Mapping[str, Task]) -> bool:
         _end(lease, context.leases.end_cancelled)
     except Exception as error:
         failure = _failure(context, error)
-        end = context.leases.retry if is_passing(failure) else context.leases.fail
+        if is_passing(failure):
+            end = context.leases.retry
+        else:
+            end = context.leases.fail
+            worked()
+        log.warning("%s: %s", failure.kind, failure.message, exc_info=_unforeseen(failure, error))
+        if context.tracing is not None:
+            context.tracing.fail(failure)
         _end(lease, lambda job: end(job, _with_names(failure, job)))
     _clear_uploads(context, jobs)
-    return True
+
+
+def _unforeseen(failure: FeaturepackError, error: Exception) -> Exception | None:
+    """The error, if where it came from is needed to understand it."""
+    return error if failure.kind == FeaturepackError.kind else None
 
 
 def _failure(context: Context, error: Exception) -> FeaturepackError:
@@ -95,18 +122,10 @@ def run(context: Context) -> None:
         threading.Thread(target=_lane, args=(context, tasks), name=name)
         for name, tasks in LANES.items()
     ]
-    settings = context.settings
     lanes.append(threading.Thread(target=keep_up, args=(context,), name="upkeep"))
     for lane in lanes:
         lane.start()
-    while not context.stop.is_set():
-        try:
-            context.catalogue.worker_seen(
-                settings.name, context.device, context.machine, settings.max_pack_bytes
-            )
-        except Unavailable as error:
-            log.warning("%s", error.message)
-        context.stop.wait(HEARTBEAT_SECONDS)
+    tell_until_stopped(context)
     for lane in lanes:
         lane.join()
     try:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import InvalidRequest
+from cache.logs import LogFormat, log_format
 from cache.store import Store
+from cache.tracing import are_traces_wanted
 from worker.cores import cores_given
 
 
@@ -20,7 +22,8 @@ class WorkerSettings:
     ``device`` is ``auto``, ``cpu``, ``cuda``, ``cuda:<n>``, or several with commas between.
     ``lease_seconds`` is how long a job stays with a worker that is not heard of, ``poll_seconds``
     the pause between looks for work. Beyond ``max_pack_bytes`` the least recently used packs go.
-    ``keep_seconds`` is how long unfinished work that no job belongs to is kept.
+    ``keep_seconds`` is how long unfinished work that no job belongs to is kept. ``traces``: spans
+    are sent as OpenTelemetry's own variables say.
     """
 
     store: Store
@@ -33,6 +36,8 @@ class WorkerSettings:
     max_pack_bytes: int | None = None
     keep_seconds: float = 86400.0
     name: str = "worker"
+    log_format: LogFormat = "text"
+    traces: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -51,6 +56,8 @@ class WorkerSettings:
             max_pack_bytes=_whole_number(env, "FEATUREPACK_MAX_PACK_BYTES"),
             keep_seconds=_number(env, "FEATUREPACK_KEEP_SECONDS", 86400.0, allow_zero=True),
             name=env.get("FEATUREPACK_WORKER") or f"{socket.gethostname()}-{os.getpid()}",
+            log_format=log_format(env),
+            traces=are_traces_wanted(env),
         )
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from cache.jobs import Job
+from cache.origin import Origin, doing
 from worker.context import Context
 from worker.extract import extract
 from worker.lease import Lease
@@ -27,10 +28,16 @@ Task = Callable[[Context, list[Job], Lease], None]
 """Does jobs that were claimed together, and ends each of them well."""
 
 
+def origin_of(job: Job) -> Origin:
+    """What a worker's log lines say while it does the job."""
+    return Origin(job.request_id, job.traceparent, job.id, job.attempt, job.worker or "")
+
+
 def _one_by_one(do: Callable[[Context, Job, Lease], None]) -> Task:
     def task(context: Context, jobs: list[Job], lease: Lease) -> None:
         for job in jobs:
-            do(context, job, lease)
+            with doing(origin_of(job)):
+                do(context, job, lease)
 
     return task
 
@@ -61,3 +68,5 @@ QUICK: Final[Mapping[str, Task]] = MappingProxyType(
 """Jobs that somebody waits for."""
 
 LANES: Final = {"extraction": EXTRACTION, "files": FILES, "quick": QUICK}
+
+LANE_OF: Final = {kind: lane for lane, tasks in LANES.items() for kind in tasks}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from cache.errors import Unavailable
+from cache.health import look
+from service.scrape import check_ready
 from service.state import Kept
 
 router = APIRouter(tags=["health"])
@@ -18,10 +19,16 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(kept: Kept) -> dict[str, object]:
-    """Database and store answer, and a worker was heard of lately; else 503."""
-    workers = kept.catalogue.live_workers(kept.settings.worker_silence_seconds)
-    if not kept.store.root.is_dir():
-        raise Unavailable("the store is gone", value=str(kept.store.root), remedy="mount it again")
-    if not workers:
-        raise Unavailable("no worker is alive", value=0, remedy="start one: featurepack worker")
-    return {"status": "ready", "workers": [vars(worker) for worker in workers]}
+    """Database and store answer, a worker was heard of lately, and jobs do not wait in vain.
+
+    Else 503, which says what is wrong. Jobs wait in vain where they could have been claimed, and no
+    live worker has done any real work of their lane, for `FEATUREPACK_WORK_SILENCE_SECONDS`. With
+    nothing to do, a live worker is enough.
+    """
+    health = look(kept.database, kept.settings.worker_silence_seconds)
+    check_ready(kept.settings, health)
+    told = ("worker", "device", "machine", "started", "seen", "byte_limit")
+    return {
+        "status": "ready",
+        "workers": [{name: getattr(worker, name) for name in told} for worker in health.live],
+    }

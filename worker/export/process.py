@@ -19,11 +19,11 @@ from pathlib import Path
 import torch
 
 from cache.errors import FeaturepackError, Unavailable
+from cache.logs import log_to_stderr
 from worker.child import end_with_parent
 from worker.context import Context, open_context
 from worker.faults import as_failure
 from worker.heads.kept import load_head, recipe_of
-from worker.logs import log_to_stderr
 from worker.settings import WorkerSettings
 
 CHECK_SECONDS = 0.2
@@ -43,7 +43,7 @@ def export_in_process(
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe(duplex=False)
     process = spawn.Process(
-        target=_export, args=(replace(settings, device="cpu"), head_id, path, theirs)
+        target=_export, args=(replace(settings, device="cpu", traces=False), head_id, path, theirs)
     )
     process.start()
     theirs.close()  # so that its end is heard when the process ends
@@ -73,7 +73,7 @@ def _export(settings: WorkerSettings, head_id: str, path: Path, answer: Connecti
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker's process decides what they mean
     end_with_parent()
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     logging.getLogger().setLevel(logging.WARNING)  # the exporter tells of each of its steps
     warnings.simplefilter("ignore")  # and torch of its own internals
     torch.set_num_threads(settings.threads)

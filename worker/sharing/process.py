@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from cache.errors import FeaturepackError
+from cache.logs import log_to_stderr
+from cache.origin import doing
 from cache.pack_writer import Rows
 from worker.allocator import keep_freed_memory
 from worker.child import end_with_parent
 from worker.context import Context, open_context
 from worker.faults import as_failure
-from worker.logs import log_to_stderr
 from worker.settings import WorkerSettings
 from worker.sharing.work import Work, help_with
 
@@ -46,7 +47,7 @@ def serve(settings: WorkerSettings, connection: Connection, taken: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker's process decides what they mean
     end_with_parent()
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     torch.set_num_threads(settings.threads)
     context = open_context(settings)
     while True:
@@ -59,8 +60,9 @@ def _outcome(context: Context, connection: Connection, taken: Any, work: Work) -
         if taken.value < len(work.row_R):  # else the others were faster than this one's start
             portions = _portions(work.row_R, taken)
             tell = partial(_tell, connection)
-            for event in help_with(context, work, portions, tell):
-                connection.send(event)
+            with doing(work.origin):
+                for event in help_with(context, work, portions, tell):
+                    connection.send(event)
     except Exception as error:
         context.kept_engine.drop()
         failure: FeaturepackError = as_failure(error)

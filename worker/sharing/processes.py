@@ -84,7 +84,7 @@ class DeviceProcesses:
     def _start(self) -> None:
         for device in self._devices:
             ours, theirs = self._spawn.Pipe()
-            settings = replace(self._settings, device=str(device))
+            settings = replace(self._settings, device=str(device), traces=False)
             process = self._spawn.Process(target=serve, args=(settings, theirs, self._taken))
             process.start()
             theirs.close()  # so that its end is heard when the process ends

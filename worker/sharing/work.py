@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from cache.origin import Origin, current
 from cache.pack_writer import Mask, PackWriter, Rows
 from cache.recipe import Recipe, Tap
 from worker.building import write_needed
@@ -32,13 +33,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Work:
-    """A pass over the rows ``row_R``, for one or more packs."""
+    """A pass over the rows ``row_R``, for one or more packs; ``origin`` is for log lines."""
 
     dataset_id: str
     recipe: Recipe
     task: EngineTask
     targets: tuple[Target, ...]
     row_R: Rows
+    origin: Origin = field(default_factory=current)
 
 
 @dataclass(frozen=True)
