@@ -45,6 +45,7 @@ ONLY_IN = {
         "cache/binding.py",
         "cache/catalogue.py",
         "cache/database.py",
+        "cache/database_url.py",
         "cache/engines.py",
         "cache/eviction.py",
         "cache/job_changes.py",
