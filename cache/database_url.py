@@ -1,7 +1,7 @@
 """The address of the database, with its password from a file of its own.
 
-Whoever may list processes or inspect a container sees environment variables; a file is shown to
-those who may read it.
+Whoever may inspect a process or a container sees its variables; a file is shown to those who may
+read it.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def main() -> int:
         return 1
     if any(_is_named(one.worker, settings.name) for one in workers):
         return 0
-    print(f"worker: none of here was heard of for {SILENCE_SECONDS:.0f} s", file=sys.stderr)
+    print(f"worker: none here that was heard of in {SILENCE_SECONDS:.0f} s", file=sys.stderr)
     return 1
 
 
