@@ -1,4 +1,8 @@
-"""``python -m service``: serve until SIGTERM or SIGINT."""
+"""``python -m service``: serve until SIGTERM or SIGINT.
+
+``python -m service migrate`` only brings the database to its newest form, which serving does, too:
+where many processes start together, one of them goes first, and a migration that fails stops there.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import uvicorn
 
 from cache.errors import FeaturepackError
 from cache.logs import log_to_stderr
+from cache.opening import open_database
 from service.allocator import one_heap
 from service.app import create_app
 from service.news import News
@@ -58,6 +63,7 @@ def _listening(config: uvicorn.Config, stall_seconds: int) -> socket.socket:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="service")
+    parser.add_argument("task", nargs="?", choices=("serve", "migrate"), default="serve")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
@@ -65,6 +71,9 @@ def main() -> int:
     try:
         settings = ServiceSettings.from_env()
         log_to_stderr(settings.log_format)
+        if arguments.task == "migrate":
+            open_database(settings.database_url, settings.store).close()
+            return 0
         app = create_app(settings)
     except FeaturepackError as error:
         print(f"service: {error.message}. {error.remedy}", file=sys.stderr)

@@ -8,11 +8,11 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
-from cache.binding import bind_store
 from cache.catalogue import Catalogue
-from cache.database import START_SECONDS, Database
+from cache.database import Database
 from cache.jobs import Jobs
 from cache.leases import Leases
+from cache.opening import open_database
 from cache.rates import Rates
 from cache.store import Store
 from cache.studies import Studies
@@ -55,13 +55,9 @@ def open_state(settings: ServiceSettings) -> State:
     """Create the store's folders and bring the database to its newest form.
 
     Raises:
-        Conflict: the database belongs to another store.
+        Conflict, Unavailable: as :func:`cache.opening.open_database`.
     """
-    database = Database(settings.database_url)
-    settings.store.create()
-    database.wait(START_SECONDS)
-    database.migrate()
-    bind_store(database, settings.store)
+    database = open_database(settings.database_url, settings.store)
     catalogue = Catalogue(database)
     metrics = Metrics()
     metrics.registry.register(Scrape(settings, database))

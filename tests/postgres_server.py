@@ -50,6 +50,17 @@ class PostgresServer:
     def url(self) -> str:
         return f"postgresql+psycopg://postgres@/postgres?host={self._folder}"
 
+    @property
+    def folder(self) -> Path:
+        """Where its socket is."""
+        return self._folder
+
+    def ask_for_passwords(self, user: str) -> None:
+        """From now on a user is let in by password alone."""
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"local all {user} scram-sha-256\n{rules.read_text()}")
+        self.ask("SELECT pg_reload_conf()")
+
     def ask(self, query: str) -> Any:
         """One value, asked over a connection of its own."""
         with psycopg.connect(

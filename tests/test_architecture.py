@@ -49,6 +49,7 @@ ONLY_IN = {
         "cache/catalogue.py",
         "cache/counts.py",
         "cache/database.py",
+        "cache/database_url.py",
         "cache/engines.py",
         "cache/eviction.py",
         "cache/health.py",

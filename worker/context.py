@@ -14,13 +14,13 @@ import torch
 from torch import fx
 
 from cache import networks as catalogue_of_networks
-from cache.binding import bind_store
 from cache.catalogue import Catalogue
-from cache.database import START_SECONDS, Database
+from cache.database import Database
 from cache.engines import Engines
 from cache.errors import CorruptData
 from cache.eviction import make_room
 from cache.leases import Leases
+from cache.opening import open_database
 from cache.publish import quarantine
 from cache.rates import Rates
 from cache.recipe import Recipe
@@ -155,14 +155,10 @@ def open_context(settings: WorkerSettings) -> Context:
 
     Raises:
         InvalidRequest: there is no such device.
-        Conflict: the database belongs to another store.
+        Conflict, Unavailable: as :func:`cache.opening.open_database`.
     """
     devices = choose_devices(settings.device)
-    database = Database(settings.database_url)
-    settings.store.create()
-    database.wait(START_SECONDS)
-    database.migrate()
-    bind_store(database, settings.store)
+    database = open_database(settings.database_url, settings.store)
     return Context(
         settings=settings,
         database=database,

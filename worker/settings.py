@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from cache.database_url import with_password
 from cache.errors import InvalidRequest
 from cache.logs import LogFormat, log_format
 from cache.store import Store
@@ -27,7 +28,7 @@ class WorkerSettings:
     """
 
     store: Store
-    database_url: str
+    database_url: str = field(repr=False)  # may hold a password
     weights_dir: Path | None = None
     device: str = "cpu"
     threads: int = 1
@@ -48,7 +49,10 @@ class WorkerSettings:
         store = Store(root, Path(data_root) if data_root else None)
         return cls(
             store=store,
-            database_url=env.get("FEATUREPACK_DATABASE") or store.database_url,
+            database_url=with_password(
+                env.get("FEATUREPACK_DATABASE") or store.database_url,
+                env.get("FEATUREPACK_DATABASE_PASSWORD_FILE"),
+            ),
             weights_dir=Path(weights_dir) if weights_dir else None,
             device=env.get("FEATUREPACK_DEVICE") or "auto",
             threads=int(_number(env, "FEATUREPACK_THREADS", cores_given())),
