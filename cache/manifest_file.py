@@ -13,6 +13,7 @@ import numpy as np
 from cache.atomic import replacing
 from cache.dataset import ImageLocation, Manifest
 from cache.errors import CorruptData
+from cache.sight import SHARED
 
 FORMAT_VERSION = 1
 
@@ -38,6 +39,8 @@ def _fill(file: h5py.File, manifest: Manifest) -> None:
     location = manifest.location
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["dataset_id"] = manifest.dataset_id
+    if manifest.space:
+        file.attrs["space"] = manifest.space
     file.attrs["classes"] = json.dumps(manifest.classes, ensure_ascii=False)
     file.attrs["splits"] = json.dumps(manifest.splits, ensure_ascii=False)
     file.attrs["location"] = json.dumps(
@@ -72,6 +75,7 @@ def load_manifest(path: Path) -> Manifest:
                 ),
                 start_N=np.asarray(file["start"][:]),
                 size_N=np.asarray(file["size"][:]),
+                space=str(file.attrs.get("space", SHARED)),
             )
             expected = str(file.attrs["dataset_id"])
     except FileNotFoundError:

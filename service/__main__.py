@@ -9,13 +9,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import uvicorn
 
 from cache.errors import FeaturepackError
 from service.allocator import one_heap
 from service.app import create_app
-from service.news import News
+from service.news import Newsroom
 from service.settings import ServiceSettings
 
 GRACE_SECONDS = 5
@@ -28,7 +29,7 @@ class _Server(uvicorn.Server):
     ``news`` has listeners whose answers end with the service and no sooner.
     """
 
-    def __init__(self, config: uvicorn.Config, news: News) -> None:
+    def __init__(self, config: uvicorn.Config, news: Newsroom) -> None:
         super().__init__(config)
         self._news = news
 
@@ -65,7 +66,7 @@ def main() -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     one_heap()
     try:
-        settings = ServiceSettings.from_env()
+        settings = replace(ServiceSettings.from_env(), host=arguments.host)
         app = create_app(settings)
     except FeaturepackError as error:
         print(f"service: {error.message}. {error.remedy}", file=sys.stderr)

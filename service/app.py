@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service import problems
+from service.entrance import Entrance
 from service.routes import (
     advice,
     bulk,
@@ -69,6 +70,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_body_bytes,
     )
+    app.add_middleware(Entrance, keyring=state.keyring, metrics_key=settings.metrics_key)
     problems.install(app)
     # Routes are tried in this order: first those that answer in less than a millisecond.
     for resource in (

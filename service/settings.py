@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.errors import InvalidRequest
 from cache.store import Store
 
 GIB = 1 << 30
+SHORTEST_SECRET = 32
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class ServiceSettings:
 
     ``max_upload_bytes`` bounds one upload, ``max_body_bytes`` any other request body. So many
     answers above 1 MiB (``large_transfers``) and below (``small_transfers``) are sent at once; a
-    client that reads nothing for ``stall_seconds`` is dropped.
+    client that reads nothing for ``stall_seconds`` is dropped. ``host`` is what it listens on;
+    ``admin_key`` and ``metrics_key`` are the operator's secrets.
     """
 
     store: Store
@@ -31,6 +33,9 @@ class ServiceSettings:
     large_transfers: int = 64
     small_transfers: int = 256
     stall_seconds: int = 30
+    host: str = "127.0.0.1"
+    admin_key: str | None = field(default=None, repr=False)
+    metrics_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServiceSettings:
@@ -47,6 +52,8 @@ class ServiceSettings:
             large_transfers=_number(env, "FEATUREPACK_LARGE_TRANSFERS", cls.large_transfers),
             small_transfers=_number(env, "FEATUREPACK_SMALL_TRANSFERS", cls.small_transfers),
             stall_seconds=_number(env, "FEATUREPACK_STALL_SECONDS", cls.stall_seconds),
+            admin_key=_secret(env, "FEATUREPACK_ADMIN_KEY_FILE"),
+            metrics_key=_secret(env, "FEATUREPACK_METRICS_KEY_FILE"),
         )
 
 
@@ -59,3 +66,24 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
             f"{name} is {given!r}", value=given, remedy="give a whole number above 0"
         )
     return int(given)
+
+
+def _secret(env: Mapping[str, str], name: str) -> str | None:
+    """What a file holds; where it is wrong, nothing of it is told."""
+    path = env.get(name)
+    if not path:
+        return None
+    try:
+        secret = Path(path).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(
+            f"the file of {name} cannot be read", value=path, remedy="give a file of ASCII text"
+        ) from error
+    if len(secret) < SHORTEST_SECRET or not secret.isprintable() or " " in secret:
+        raise InvalidRequest(
+            f"the file of {name} holds no key",
+            value=path,
+            remedy=f"write at least {SHORTEST_SECRET} letters and digits into it, drawn at random: "
+            "openssl rand -hex 32",
+        )
+    return secret

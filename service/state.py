@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated
 
 from anyio import CapacityLimiter
@@ -11,12 +12,14 @@ from fastapi import Depends, Request
 from cache.binding import bind_store
 from cache.catalogue import Catalogue
 from cache.database import START_SECONDS, Database
+from cache.errors import Unauthorised
 from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.rates import Rates
 from cache.store import Store
 from cache.studies import Studies
-from service.news import News
+from service.keyring import Keyring
+from service.news import Newsroom
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
 from service.transfers import Transfers
@@ -39,7 +42,8 @@ class State:
     views: Views
     transfers: Transfers
     thumbnails: CapacityLimiter
-    news: News
+    news: Newsroom
+    keyring: Keyring
 
     @property
     def store(self) -> Store:
@@ -51,12 +55,15 @@ def open_state(settings: ServiceSettings) -> State:
 
     Raises:
         Conflict: the database belongs to another store.
+        Unauthorised: others could reach the service, and there is no key.
     """
     database = Database(settings.database_url)
     settings.store.create()
     database.wait(START_SECONDS)
     database.migrate()
     bind_store(database, settings.store)
+    keyring = Keyring(database, settings.admin_key)
+    _refuse_open_doors(keyring, settings.host)
     catalogue = Catalogue(database)
     return State(
         settings=settings,
@@ -70,8 +77,27 @@ def open_state(settings: ServiceSettings) -> State:
         views=Views(settings.store),
         transfers=Transfers(settings.large_transfers, settings.small_transfers),
         thumbnails=CapacityLimiter(THUMBNAILS),
-        news=News(database),
+        news=Newsroom(database),
+        keyring=keyring,
     )
+
+
+def _refuse_open_doors(keyring: Keyring, host: str) -> None:
+    if keyring.is_open() and not _is_loopback(host):
+        raise Unauthorised(
+            f"there is no key, and whoever reaches {host} could do everything",
+            value=host,
+            remedy="name a file with an admin key in FEATUREPACK_ADMIN_KEY_FILE (openssl rand "
+            "-hex 32 makes one); or listen on 127.0.0.1 and make the first key there: featurepack "
+            "keys create --team NAME --scope admin",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def state_of(request: Request) -> State:
