@@ -99,11 +99,7 @@ class Keys(Queries):
         An unknown id costs what a known one does, and whole digests are compared in constant time.
         """
         shaped = _KEY.fullmatch(text)
-        now = self.database.now
-        holds = sa.and_(
-            keys.c.revoked.is_(None), sa.or_(keys.c.expires.is_(None), keys.c.expires > now)
-        )
-        query = select(keys, KeyRow).add_columns(keys.c.sha256, holds.label("holds"))
+        query = select(keys, KeyRow).add_columns(keys.c.sha256, self._hold().label("holds"))
         with self.database.read() as connection:
             row = connection.execute(
                 query.where(keys.c.key_id == (shaped[1] if shaped else _NONE))
@@ -116,16 +112,34 @@ class Keys(Queries):
         del values["sha256"], values["holds"]
         return KeyRow(**values)
 
+    def _hold(self) -> sa.ColumnElement[bool]:
+        unexpired = sa.or_(keys.c.expires.is_(None), keys.c.expires > self.database.now)
+        return sa.and_(keys.c.revoked.is_(None), unexpired)
+
     def note_use(self, key_id: str) -> None:
         """It was used just now."""
         used = sa.update(keys).where(keys.c.key_id == key_id).values(last_used=self.database.now)
         with self.database.write(durable=False) as connection:
             connection.execute(used)
 
-    def revoke(self, key_id: str) -> KeyRow:
-        """From now on it is none; one that was revoked before stays as it is. Raises NotFound."""
+    def revoke(self, key_id: str, *, last_admin_too: bool) -> KeyRow:
+        """From now on it is none; one that was revoked before stays as it is.
+
+        Raises:
+            NotFound: no such key.
+            Conflict: it is the last of scope admin, and that is not meant.
+        """
         mine = keys.c.key_id == key_id
+        others = sa.select(keys.c.key_id).where(
+            self._hold(), keys.c.scope == "admin", keys.c.key_id != key_id
+        )
         with self.database.write() as connection:
+            if not last_admin_too and connection.execute(others.limit(1)).first() is None:
+                raise Conflict(
+                    f"key {key_id!r} is the last of scope 'admin'",
+                    value=key_id,
+                    remedy="make another one first",
+                )
             first = sa.update(keys).where(mine, keys.c.revoked.is_(None))
             connection.execute(first.values(revoked=self.database.now))
             row = connection.execute(select(keys, KeyRow).where(mine)).first()
