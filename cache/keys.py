@@ -63,12 +63,19 @@ class Keys(Queries):
             return connection.execute(sa.select(keys.c.key_id).limit(1)).first() is not None
 
     def create(
-        self, team: str, scope: KeyScope, note: str = "", expires: float | None = None
+        self,
+        team: str,
+        scope: KeyScope,
+        note: str = "",
+        expires: float | None = None,
+        *,
+        admin_first: bool,
     ) -> tuple[KeyRow, str]:
         """A new key, and the text that is shown this once.
 
         Raises:
-            Conflict: it is the first, and no admin's: with it nobody could make another.
+            Conflict: with ``admin_first``, where it is the first and no admin's: with it nobody
+                could make another.
         """
         key_id = secrets.token_hex(4)
         text = f"fp_{key_id}_{secrets.token_urlsafe(32)}"
@@ -83,7 +90,7 @@ class Keys(Queries):
         }
         with self.database.write() as connection:
             first = connection.execute(sa.select(keys.c.key_id).limit(1)).first() is None
-            if first and scope != "admin":
+            if first and admin_first and scope != "admin":
                 raise Conflict(
                     f"the first key cannot be one of scope {scope!r}: from then on nobody could "
                     "make another",

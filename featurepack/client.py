@@ -30,9 +30,9 @@ class Client(PairCalls, PackCalls, KeyCalls):
     ``key`` is the team's, else FEATUREPACK_KEY, else what the file FEATUREPACK_KEY_FILE holds; no
     error and no log shows it. ``http`` is used as it is in place of a new connection pool
     (Starlette's ``TestClient``, or one with your own certificates and headers, the key's among
-    them); closing it stays with you. ``timeout`` is how many seconds the service may be silent. ``retry`` is how often calls are repeated that may be.
-    ``submitter`` is who asks, ``user@host`` unless given: a job is cancelled when all who
-    submitted it have cancelled it.
+    them); closing it stays with you. ``timeout`` is how many seconds the service may be silent.
+    ``retry`` is how often calls are repeated that may be. ``submitter`` is who asks, ``user@host``
+    unless given: a job is cancelled when all who submitted it have cancelled it.
 
     Packs that are read are kept in ``cache_dir``, up to ``cache_bytes`` bytes of them; see
     :class:`featurepack.local.settings.LocalSettings` for what holds where these are not given.

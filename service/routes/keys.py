@@ -62,8 +62,11 @@ def create_key(wanted: NewKey, response: Response, kept: Kept) -> CreatedKey:
         raise InvalidRequest(
             "expires is in the past", value=str(wanted.expires), remedy="give a time to come"
         )
-    row, text = kept.keyring.keys.create(wanted.team, wanted.scope, wanted.note, expires)
-    kept.keyring.forget()
+    ring = kept.keyring
+    row, text = ring.keys.create(
+        wanted.team, wanted.scope, wanted.note, expires, admin_first=not ring.has_admin_key
+    )
+    ring.forget()
     response.headers["Cache-Control"] = "no-store"
     return CreatedKey(**_fields(row), key=text)
 
