@@ -14,11 +14,12 @@ from types import MappingProxyType
 import sqlalchemy as sa
 
 from cache.counts import keep_counts
-from cache.errors import NotFound
+from cache.errors import Conflict, NotFound
 from cache.pack_catalogue import PackCatalogue
 from cache.pages import Page
 from cache.queries import columns, select
 from cache.rows import DatasetRow, HeadRow, WeightsRow, WorkerRow
+from cache.sight import Sight
 from cache.signs import DeviceMemory, LaneSign, kept_signs
 from cache.tables import datasets, heads, weights, workers
 
@@ -28,10 +29,14 @@ class Catalogue(PackCatalogue):
 
     # Datasets
 
-    def find_dataset(self, reference: str) -> DatasetRow:
-        """``birds`` is the newest version of that name, ``birds@2`` the second. Raises NotFound."""
+    def find_dataset(self, reference: str, sight: Sight) -> DatasetRow:
+        """``birds`` is the newest version of that name, ``birds@2`` the second. Raises NotFound.
+
+        A name may be in one's own space and in the shared one: one's own is meant.
+        """
         name, at, version = reference.rpartition("@")
-        query = select(datasets, DatasetRow).order_by(datasets.c.version.desc())
+        query = select(datasets, DatasetRow).where(sight.of(datasets))
+        query = query.order_by(sight.nearest(datasets), datasets.c.space, datasets.c.version.desc())
         if at and version.isdecimal():
             query = query.where(datasets.c.name == name, datasets.c.version == int(version))
         else:
@@ -45,23 +50,37 @@ class Catalogue(PackCatalogue):
             )
         return found
 
-    def dataset_versions(self, name: str) -> list[DatasetRow]:
+    def dataset_versions(self, space: str, name: str) -> list[DatasetRow]:
         """All versions of a name, newest first; empty if there is none."""
-        query = select(datasets, DatasetRow).where(datasets.c.name == name)
+        query = select(datasets, DatasetRow).where(*_named(space, name))
         return self._all(query.order_by(datasets.c.version.desc()), DatasetRow)
 
-    def datasets(self, *, cursor: str | None = None, limit: int = 50) -> Page[DatasetRow]:
+    def datasets(
+        self, sight: Sight, *, cursor: str | None = None, limit: int = 50
+    ) -> Page[DatasetRow]:
         """The newest version of every name."""
         newer = datasets.alias("newer")
-        newest = sa.select(sa.func.max(newer.c.version)).where(newer.c.name == datasets.c.name)
-        query = select(datasets, DatasetRow)
+        newest = sa.select(sa.func.max(newer.c.version)).where(
+            newer.c.name == datasets.c.name, newer.c.space == datasets.c.space
+        )
+        query = select(datasets, DatasetRow).where(sight.of(datasets))
         query = query.where(datasets.c.version == newest.scalar_subquery())
         return self._page(query, datasets, "name", DatasetRow, cursor, limit)
 
     def add_dataset(self, connection: sa.Connection, row: DatasetRow) -> DatasetRow:
-        """Keep ``row`` as the next version of its name, unless its newest version has this id."""
-        query = select(datasets, DatasetRow).where(datasets.c.name == row.name)
+        """Keep ``row`` as the next version of its name, unless its newest version has this id.
+
+        Raises:
+            Conflict: another team took the name meanwhile.
+        """
+        query = select(datasets, DatasetRow).where(*_named(row.space, row.name))
         newest = connection.execute(query.order_by(datasets.c.version.desc())).first()
+        if newest is not None and newest.team != row.team:
+            raise Conflict(
+                f"another team has registered dataset {row.name!r} meanwhile",
+                value=row.name,
+                remedy="choose another name",
+            )
         if newest is not None and newest.dataset_id == row.dataset_id:
             return DatasetRow(**newest._mapping)
         values = asdict(row) | {
@@ -71,20 +90,21 @@ class Catalogue(PackCatalogue):
         statement = sa.insert(datasets).values(values).returning(*columns(datasets, DatasetRow))
         return DatasetRow(**connection.execute(statement).one()._mapping)
 
-    def delete_dataset(self, name: str) -> list[str]:
+    def delete_dataset(self, space: str, name: str) -> list[str]:
         """Forget all versions of a name. The dataset ids that no other name still has."""
         with self.database.write() as connection:
-            mine = sa.select(datasets.c.dataset_id).where(datasets.c.name == name)
+            mine = sa.select(datasets.c.dataset_id).where(*_named(space, name))
             ids = set(connection.execute(mine).scalars())
-            connection.execute(sa.delete(datasets).where(datasets.c.name == name))
+            connection.execute(sa.delete(datasets).where(*_named(space, name)))
             rest = sa.select(datasets.c.dataset_id).where(datasets.c.dataset_id.in_(ids))
             return sorted(ids - set(connection.execute(rest).scalars()))
 
     # Heads
 
-    def find_head(self, head_id: str) -> HeadRow:
+    def find_head(self, head_id: str, sight: Sight) -> HeadRow:
         """Raises NotFound."""
-        found = self._first(select(heads, HeadRow).where(heads.c.head_id == head_id), HeadRow)
+        query = select(heads, HeadRow).where(heads.c.head_id == head_id, sight.of(heads))
+        found = self._first(query, HeadRow)
         if found is None:
             raise NotFound(
                 f"no head {head_id!r}",
@@ -102,9 +122,15 @@ class Catalogue(PackCatalogue):
             connection.execute(sa.delete(heads).where(heads.c.head_id == head_id))
 
     def heads(
-        self, *, pack_id: str | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        sight: Sight,
+        *,
+        pack_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
     ) -> Page[HeadRow]:
-        query = select(heads, HeadRow)
+        """Newest first."""
+        query = select(heads, HeadRow).where(sight.of(heads))
         if pack_id is not None:
             query = query.where(heads.c.pack_id == pack_id)
         return self._page(query, heads, "head_id", HeadRow, cursor, limit)
@@ -134,8 +160,13 @@ class Catalogue(PackCatalogue):
         return self._page(select(weights, WeightsRow), weights, "sha256", WeightsRow, cursor, limit)
 
     def add_weights(self, connection: sa.Connection, row: WeightsRow) -> None:
+        """Keep a checkpoint; one that another team uploaded before stays theirs, as it is."""
         same = sa.and_(weights.c.sha256 == row.sha256, weights.c.network == row.network)
-        connection.execute(sa.delete(weights).where(same))
+        connection.execute(
+            sa.delete(weights).where(same, weights.c.team.is_not_distinct_from(row.team))
+        )
+        if connection.execute(sa.select(weights.c.sha256).where(same)).first() is not None:
+            return
         connection.execute(sa.insert(weights).values(asdict(row) | {"created": self.database.now}))
 
     # Workers
@@ -171,3 +202,7 @@ class Catalogue(PackCatalogue):
         """Workers heard of lately, by the database's clock."""
         recent = workers.c.seen >= self.database.now - within_seconds
         return self._all(select(workers, WorkerRow).where(recent), WorkerRow)
+
+
+def _named(space: str, name: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return datasets.c.space == space, datasets.c.name == name

@@ -6,7 +6,7 @@ Shapes: N rows, H hash bytes (16).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cache.errors import InvalidRequest, NotFound
 from cache.identity import DIGEST_BYTES, canonical_json
+from cache.sight import SHARED
 
 UNLABELLED = -1
 
@@ -41,7 +42,9 @@ class Manifest:
 
     Rows of a split stand together; ``splits`` maps a name to ``(start, stop)``. ``label_N`` is
     an index into ``classes``, or -1. ``start_N`` and ``size_N`` locate the bytes in a blob and
-    are zero for folders. Location and row ids are not part of the identity.
+    are zero for folders. Location and row ids are not part of the identity; ``space`` is, where it
+    is a team's, so that the same images of two teams are two datasets, and nothing that is made of
+    the one tells of the other.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +55,7 @@ class Manifest:
     location: ImageLocation
     start_N: npt.NDArray[np.int64]
     size_N: npt.NDArray[np.int64]
+    space: str = SHARED
     dataset_id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,10 +66,12 @@ class Manifest:
         object.__setattr__(self, "dataset_id", self._identity())
 
     def _identity(self) -> str:
-        header = {
+        header: dict[str, Any] = {
             "classes": list(self.classes),
             "splits": [[name, *self.splits[name]] for name in self.splits],
         }
+        if self.space:
+            header["space"] = self.space
         state = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"dataset")
         state.update(canonical_json(header) + b"\0")
         state.update(np.ascontiguousarray(self.label_N, dtype="<i8").data)
@@ -103,7 +109,12 @@ class Manifest:
             location=self.location,
             start_N=self.start_N[rows_N],
             size_N=self.size_N[rows_N],
+            space=self.space,
         )
+
+    def within(self, space: str) -> Manifest:
+        """The same images in another space."""
+        return self if space == self.space else replace(self, space=space)
 
 
 @dataclass(frozen=True, slots=True)

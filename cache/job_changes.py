@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cache.database import Database
 from cache.jobs import JOB_COLUMNS, Job, job_of
+from cache.sight import Sight
 from cache.tables import ACTIVE_STATES, jobs
 
 MOST: Final = 1000
@@ -18,10 +19,14 @@ LATE_SECONDS: Final = 5.0
 
 
 class JobChanges:
-    """One watcher of the queue. One thread at a time may look; any may read what is active."""
+    """One watcher of what it may see of the queue.
 
-    def __init__(self, database: Database) -> None:
+    One thread at a time may look; any may read what is active.
+    """
+
+    def __init__(self, database: Database, sight: Sight) -> None:
         self._database = database
+        self._seen = sight.of(jobs)
         self._known: dict[str, Job] = {}
         self._newest = 0.0
 
@@ -65,5 +70,5 @@ class JobChanges:
         where: Sequence[sa.ColumnElement[bool]],
         *order: sa.ColumnElement[Any],
     ) -> dict[str, Job]:
-        query = sa.select(*JOB_COLUMNS).where(*where).order_by(*order).limit(MOST)
+        query = sa.select(*JOB_COLUMNS).where(self._seen, *where).order_by(*order).limit(MOST)
         return {row.id: job_of(row) for row in connection.execute(query)}

@@ -18,6 +18,7 @@ from cache.database import Database
 from cache.errors import Conflict, NotFound, Unavailable
 from cache.origin import current
 from cache.pages import Order, Page, page_of
+from cache.sight import Owner, Sight
 from cache.submitters import joined, left
 from cache.tables import ACTIVE_STATES, jobs
 from cache.waiting import give_up, is_awaited
@@ -33,7 +34,10 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class NewJob:
-    """What to do. Two active jobs never share a ``key``: the second submission joins the first.
+    """What to do, and where what it makes will lie.
+
+    Two active jobs never share a ``key``: the second submission joins the first. A key names the
+    space by itself or by the ids in it, so nobody joins a job that he does not see.
 
     Jobs with the same non-empty ``together`` may be claimed at once and done in one go.
     ``submitter`` says who wants it: however often that name submits, it counts once. Without a
@@ -44,6 +48,7 @@ class NewJob:
     kind: str
     key: str
     spec: dict[str, Any]
+    owner: Owner
     together: str = ""
     priority: int = 0
     submitter: str | None = None
@@ -53,6 +58,8 @@ class NewJob:
 @dataclass(frozen=True)
 class Job:
     """A row of the queue. Times are seconds since 1970; ``error`` is an error's ``as_dict``.
+
+    What it makes lies in ``space`` and belongs to ``team``, that of its first submitter.
 
     ``submitters`` maps who wants the job to the priority that was asked for. ``due`` is when a
     queued job may be claimed, or when a running one's lease ends. ``failures`` counts the passing
@@ -83,8 +90,14 @@ class Job:
     started: float | None
     finished: float | None
     waits_for: str | None
+    space: str
+    team: str | None
     request_id: str = ""
     traceparent: str = ""
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.space, self.team)
 
     @property
     def is_final(self) -> bool:
@@ -202,13 +215,15 @@ class Jobs:
             created=self.database.now,
             request_id=origin.request_id,
             traceparent=origin.traceparent,
+            space=new.owner.space,
+            team=new.owner.team,
         )
         return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
 
-    def get(self, job_id: str) -> Job:
+    def get(self, job_id: str, sight: Sight) -> Job:
         """Raises NotFound."""
         with self.database.read() as connection:
-            return self._find(connection, sa.select(*JOB_COLUMNS), job_id)
+            return self._find(connection, sa.select(*JOB_COLUMNS).where(sight.of(jobs)), job_id)
 
     def _find(self, connection: sa.Connection, query: sa.Select[Any], job_id: str) -> Job:
         row = connection.execute(query.where(jobs.c.id == job_id)).first()
@@ -218,6 +233,7 @@ class Jobs:
 
     def page(
         self,
+        sight: Sight,
         *,
         state: str | None = None,
         kind: str | None = None,
@@ -225,7 +241,7 @@ class Jobs:
         limit: int = 50,
     ) -> Page[Job]:
         """Newest first."""
-        query = sa.select(*JOB_COLUMNS)
+        query = sa.select(*JOB_COLUMNS).where(sight.of(jobs))
         for column, value in ((jobs.c.state, state), (jobs.c.kind, kind)):
             if value is not None:
                 query = query.where(column == value)
@@ -233,9 +249,10 @@ class Jobs:
             newest = Order(jobs.c.created, jobs.c.id)
             return page_of(connection, query, newest, cursor, limit, job_of)
 
-    def all_active(self, kind: str | None = None) -> list[Job]:
+    def all_active(self, sight: Sight, kind: str | None = None) -> list[Job]:
         """Queued and running jobs, of one kind if given."""
-        query = sa.select(*JOB_COLUMNS).where(jobs.c.state.in_(ACTIVE_STATES))
+        active = jobs.c.state.in_(ACTIVE_STATES)
+        query = sa.select(*JOB_COLUMNS).where(active, sight.of(jobs))
         if kind is not None:
             query = query.where(jobs.c.kind == kind)
         with self.database.read() as connection:

@@ -14,6 +14,7 @@ from cache import formats
 from cache.atomic import replacing
 from cache.dataset import ImageLocation, Manifest
 from cache.errors import CorruptData, Unreachable
+from cache.sight import SHARED
 
 UNREADABLE = "?"
 """What :func:`blob_of` answers for a manifest that cannot be read: any blob may be its own."""
@@ -37,6 +38,8 @@ def _fill(file: h5py.File, manifest: Manifest) -> None:
     location = manifest.location
     file.attrs["format_version"] = formats.MANIFEST
     file.attrs["dataset_id"] = manifest.dataset_id
+    if manifest.space:
+        file.attrs["space"] = manifest.space
     file.attrs["classes"] = json.dumps(manifest.classes, ensure_ascii=False)
     file.attrs["splits"] = json.dumps(manifest.splits, ensure_ascii=False)
     file.attrs["location"] = json.dumps(
@@ -73,6 +76,7 @@ def load_manifest(path: Path) -> Manifest:
                 ),
                 start_N=np.asarray(file["start"][:]),
                 size_N=np.asarray(file["size"][:]),
+                space=str(file.attrs.get("space", SHARED)),
             )
             expected = str(file.attrs["dataset_id"])
     except FileNotFoundError:

@@ -8,7 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cache.database import Database
 from cache.queries import Queries
+from cache.sight import Sight
 from cache.tables import datasets, heads, jobs, packs
 
 
@@ -31,7 +33,11 @@ class PackTotals:
 
 
 class Overview(Queries):
-    """Sums and counts."""
+    """Sums and counts of what may be seen."""
+
+    def __init__(self, database: Database, sight: Sight) -> None:
+        super().__init__(database)
+        self._sight = sight
 
     def packs(self) -> PackTotals:
         """What is kept, and what it saved."""
@@ -47,28 +53,30 @@ class Overview(Queries):
             total(packs.c.rows_copied),
             total(packs.c.hits * packs.c.rows * each_row),
             total(packs.c.rows_copied * each_row),
-        ).select_from(packs)
+        ).where(self._sight.of(packs))
         with self.database.read() as connection:
             found = connection.execute(sums).one()
         # PostgreSQL sums whole numbers as decimals.
         return PackTotals(*map(int, found[:6]), *map(float, found[6:]))
 
     def heads(self) -> int:
-        return self._count(sa.select(sa.func.count()).select_from(heads))
+        query = sa.select(sa.func.count()).select_from(heads)
+        return self._count(query.where(self._sight.of(heads)))
 
     def datasets(self) -> int:
         """Names, however many versions each has."""
-        return self._count(sa.select(sa.func.count(datasets.c.name.distinct())))
+        names = sa.select(datasets.c.space, datasets.c.name).where(self._sight.of(datasets))
+        return self._count(sa.select(sa.func.count()).select_from(names.distinct().subquery()))
 
     def extractions(self) -> int:
         """Jobs that were ever submitted to build a pack, whatever became of them."""
         query = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.kind == "extract")
-        return self._count(query)
+        return self._count(query.where(self._sight.of(jobs)))
 
     def jobs_by_state(self) -> dict[str, int]:
         """Of the states that there are jobs in."""
         count = sa.func.count().label("found")
-        query = sa.select(jobs.c.state, count).group_by(jobs.c.state)
+        query = sa.select(jobs.c.state, count).where(self._sight.of(jobs)).group_by(jobs.c.state)
         with self.database.read() as connection:
             return {row.state: row.found for row in connection.execute(query)}
 

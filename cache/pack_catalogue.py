@@ -20,6 +20,7 @@ from cache.pack_listing import (
 from cache.pages import page_of
 from cache.queries import Queries, columns, select
 from cache.rows import PackRow
+from cache.sight import EVERYTHING, Sight
 from cache.store import Store
 from cache.tables import heads, packs
 
@@ -30,19 +31,19 @@ _KEPT_WHEN_REBUILT = ("hits", "pinned")
 class PackCatalogue(Queries):
     """Rows of the table ``packs``. A pack with a ``problem`` is quarantined: never served."""
 
-    def find_pack(self, pack_id: str) -> PackRow:
+    def find_pack(self, pack_id: str, sight: Sight) -> PackRow:
         """Sound or quarantined. Raises NotFound."""
         with self.database.read() as connection:
-            return self.pack_in(connection, pack_id)
+            return self.pack_in(connection, pack_id, sight)
 
-    def find_sound_pack(self, pack_id: str) -> PackRow:
+    def find_sound_pack(self, pack_id: str, sight: Sight) -> PackRow:
         """A pack whose rows may be used.
 
         Raises:
             NotFound: no such pack.
             Conflict: it was found damaged and is quarantined.
         """
-        row = self.find_pack(pack_id)
+        row = self.find_pack(pack_id, sight)
         if row.problem is not None:
             raise Conflict(
                 f"pack {pack_id} is quarantined: {row.problem['detail']}",
@@ -53,16 +54,16 @@ class PackCatalogue(Queries):
             )
         return row
 
-    def has_pack(self, pack_id: str) -> bool:
+    def has_pack(self, pack_id: str, sight: Sight) -> bool:
         """Whether there is such a pack, and it is not quarantined."""
-        query = sa.select(packs.c.pack_id)
+        query = sa.select(packs.c.pack_id).where(sight.of(packs))
         query = query.where(packs.c.pack_id == pack_id, packs.c.problem.is_(None))
         with self.database.read() as connection:
             return connection.execute(query).first() is not None
 
-    def pack_in(self, connection: sa.Connection, pack_id: str) -> PackRow:
+    def pack_in(self, connection: sa.Connection, pack_id: str, sight: Sight) -> PackRow:
         """Raises NotFound."""
-        row = self._pack(connection, pack_id)
+        row = self._pack(connection, pack_id, sight)
         if row is None:
             raise NotFound(
                 f"no pack {pack_id!r}",
@@ -71,8 +72,8 @@ class PackCatalogue(Queries):
             )
         return row
 
-    def _pack(self, connection: sa.Connection, pack_id: str) -> PackRow | None:
-        query = select(packs, PackRow).where(packs.c.pack_id == pack_id)
+    def _pack(self, connection: sa.Connection, pack_id: str, sight: Sight) -> PackRow | None:
+        query = select(packs, PackRow).where(packs.c.pack_id == pack_id, sight.of(packs))
         row = connection.execute(query).first()
         return PackRow(**row._mapping) if row else None
 
@@ -85,7 +86,7 @@ class PackCatalogue(Queries):
         Raises:
             Unavailable: the store is gone.
         """
-        row = self._pack(connection, pack_id)
+        row = self._pack(connection, pack_id, EVERYTHING)  # its id names its space
         if row is None or row.problem is not None:
             return None
         if not store.holds_pack(pack_id, row.bytes):
@@ -114,7 +115,7 @@ class PackCatalogue(Queries):
         """A pinned pack is never evicted. Raises NotFound."""
         with self.database.write() as connection:
             row = self._change(connection, pack_id, {"pinned": pinned})
-        return row or self.find_pack(pack_id)
+        return row or self.find_pack(pack_id, EVERYTHING)
 
     def _change(
         self, connection: sa.Connection, pack_id: str, values: dict[str, Any]
@@ -142,6 +143,7 @@ class PackCatalogue(Queries):
 
     def packs(
         self,
+        sight: Sight,
         wanted: PackFilter = PackFilter(),  # noqa: B008 - frozen
         *,
         sort: PackSort = "created",
@@ -154,7 +156,7 @@ class PackCatalogue(Queries):
         Raises:
             InvalidRequest: the cursor is of another order.
         """
-        where = wanted.clauses()
+        where = [sight.of(packs), *wanted.clauses()]
         order = order_of(sort, descending)
         query = select(packs, PackRow).where(*where)
         if sort == "accuracy":
@@ -177,10 +179,10 @@ class PackCatalogue(Queries):
                 for row in connection.execute(worst_first)
             }
 
-    def relatives(self, recipe_id: str) -> list[PackRow]:
+    def relatives(self, recipe_id: str, sight: Sight) -> list[PackRow]:
         """Sound packs of a recipe, newest first: their rows may be copied into another one."""
         query = select(packs, PackRow).where(
-            packs.c.recipe_id == recipe_id, packs.c.problem.is_(None)
+            packs.c.recipe_id == recipe_id, packs.c.problem.is_(None), sight.of(packs)
         )
         return self._all(query.order_by(packs.c.created.desc(), packs.c.pack_id), PackRow)
 
@@ -200,7 +202,7 @@ class PackCatalogue(Queries):
 
     def forget_pack(self, connection: sa.Connection, pack_id: str) -> list[str]:
         """Forget a pack and its heads; the heads' ids. Raises NotFound."""
-        self.pack_in(connection, pack_id)
+        self.pack_in(connection, pack_id, EVERYTHING)
         forgotten = sa.delete(heads).where(heads.c.pack_id == pack_id).returning(heads.c.head_id)
         head_ids = list(connection.execute(forgotten).scalars())
         connection.execute(sa.delete(packs).where(packs.c.pack_id == pack_id))

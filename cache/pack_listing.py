@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from cache.pages import Order, Page
 from cache.rows import PackRow
+from cache.sight import Sight
 from cache.tables import heads, packs
 
 PackSort = Literal[
@@ -99,6 +100,7 @@ def _row_seconds(connection: sa.Connection, row: PackRow) -> float | None:
     rate = row.provenance.get("images_per_second")
     if rate:
         return float(1 / rate)
-    kin = sa.and_(packs.c.recipe_id == row.recipe_id, packs.c.row_seconds.is_not(None))
+    seen = Sight(row.space).of(packs)
+    kin = sa.and_(packs.c.recipe_id == row.recipe_id, packs.c.row_seconds.is_not(None), seen)
     newest = sa.select(packs.c.row_seconds).where(kin).order_by(packs.c.created.desc()).limit(1)
     return connection.execute(newest).scalar()

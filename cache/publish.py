@@ -19,6 +19,7 @@ from cache.jobs import Job
 from cache.leases import Leases
 from cache.pack import Pack, open_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
+from cache.sight import EVERYTHING
 from cache.store import Store
 from cache.waiting import release
 
@@ -37,7 +38,8 @@ def publish_pack(
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
         store.publish_pack(row.pack_id, built)
-        saved.append(catalogue.add_pack(connection, row))
+        owned = replace(row, space=job.space, team=job.team)
+        saved.append(catalogue.add_pack(connection, owned))
         release(connection, catalogue.database, job.key, row.etag)
         counts = ("rows_copied", "rows_computed")
         return {
@@ -53,10 +55,16 @@ def publish_pack(
 
 
 def publish_dataset(leases: Leases, catalogue: Catalogue, job: Job, row: DatasetRow) -> None:
-    """Keep a dataset as the next version of its name. Raises LeaseLost."""
+    """Keep a dataset as the next version of its name.
+
+    Raises:
+        LeaseLost: another worker owns the job now.
+        Conflict: another team took the name meanwhile.
+    """
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
-        kept = catalogue.add_dataset(connection, row)
+        mine = replace(row, space=job.space, team=job.team)
+        kept = catalogue.add_dataset(connection, mine)
         return {"dataset": kept.name, "version": kept.version, "dataset_id": kept.dataset_id}
 
     leases.finish(job, publish)
@@ -71,8 +79,9 @@ def publish_head(leases: Leases, catalogue: Catalogue, job: Job, row: HeadRow) -
     """
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
-        pack = catalogue.pack_in(connection, row.pack_id)
-        catalogue.add_head(connection, replace(row, recipe=pack.recipe))
+        pack = catalogue.pack_in(connection, row.pack_id, EVERYTHING)
+        kept = replace(row, recipe=pack.recipe, space=pack.space, team=job.team)
+        catalogue.add_head(connection, kept)
         return {"head_id": row.head_id}
 
     leases.finish(job, publish)
@@ -82,7 +91,7 @@ def publish_weights(leases: Leases, catalogue: Catalogue, job: Job, row: Weights
     """Keep a checkpoint. Raises LeaseLost."""
 
     def publish(connection: sa.Connection) -> dict[str, Any]:
-        catalogue.add_weights(connection, row)
+        catalogue.add_weights(connection, replace(row, team=job.team))
         return {"weights": f"sha256:{row.sha256}", "unavailable": row.unavailable}
 
     leases.finish(job, publish)
@@ -140,7 +149,7 @@ def open_sound_pack(catalogue: Catalogue, store: Store, row: PackRow) -> tuple[P
         except CorruptData as found:
             error = found
         quarantine(catalogue, store, row.pack_id, error, row.etag)
-        row = catalogue.find_sound_pack(row.pack_id)
+        row = catalogue.find_sound_pack(row.pack_id, EVERYTHING)
 
 
 def delete_pack(catalogue: Catalogue, store: Store, pack_id: str) -> None:

@@ -18,6 +18,7 @@ from cache.identity import blake2b_hex, canonical_json, hash_file, hash_shard
 from cache.pack import Pack, open_pack
 from cache.recipe import pack_id
 from cache.rows import PackRow
+from cache.sight import SHARED
 
 
 class Stopped(Exception):
@@ -66,6 +67,8 @@ def _row_of_file(
             etag=hash_file(path),
             invalid_rows=[pack.row_id_N[row] for row in np.flatnonzero(~pack.valid_N)],
             provenance=pack.provenance,
+            space=_space(pack),
+            team=_space(pack) or None,
         )
     except (CorruptData, KeyError, TypeError, ValueError):
         return None
@@ -83,8 +86,14 @@ def _dataset_id(pack: Pack) -> str:
         location=ImageLocation("blob", ""),
         start_N=nowhere_N,
         size_N=nowhere_N,
+        space=_space(pack),
     )
     return manifest.dataset_id
+
+
+def _space(pack: Pack) -> str:
+    """Whose the pack is stands in its file: what was private comes back as private."""
+    return str(pack.dataset.get("space", SHARED))
 
 
 def _is_sound(pack: Pack, stopping: Callable[[], bool]) -> bool:

@@ -1,9 +1,15 @@
-"""Rows of the catalogue as frozen values. Times are seconds since 1970."""
+"""Rows of the catalogue as frozen values. Times are seconds since 1970.
+
+``space`` says who may see a thing, ``team`` whose it is (:mod:`cache.sight`). Of what a job makes
+both are set where it is published, as the job has them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from cache.sight import SHARED
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,8 @@ class DatasetRow:
     rows: int
     bytes: int
     created: float = 0.0
+    space: str = SHARED
+    team: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class PackRow:
     hits: int = 0
     pinned: bool = False
     problem: dict[str, Any] | None = None
+    space: str = SHARED
+    team: str | None = None
 
     @property
     def tap(self) -> str | None:
@@ -73,6 +83,8 @@ class HeadRow:
     metrics: dict[str, Any]
     recipe: dict[str, Any] | None = None
     created: float = 0.0
+    space: str = SHARED
+    team: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,11 +100,13 @@ class StudyRow:
     cells: list[dict[str, Any]]
     submitters: dict[str, int]
     created: float = 0.0
+    space: str = SHARED
+    team: str | None = None
 
 
 @dataclass(frozen=True)
 class WeightsRow:
-    """An uploaded checkpoint, checked against a network.
+    """An uploaded checkpoint, checked against a network; every team may use it.
 
     ``unavailable`` maps each layer that cannot be computed to the first parameter it lacks.
     """
@@ -103,6 +117,7 @@ class WeightsRow:
     bytes: int
     unavailable: dict[str, str]
     created: float = 0.0
+    team: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from cache.jobs import JOB_COLUMNS, Job, job_of
 from cache.pages import Page
 from cache.queries import Queries, columns, select
 from cache.rows import HeadRow, PackRow, StudyRow
+from cache.sight import Sight
 from cache.submitters import joined, left
 from cache.tables import heads, jobs, packs, studies
 
@@ -37,17 +38,19 @@ class Evidence:
 class Studies(Queries):
     """Rows of the table ``studies``, and what they are about."""
 
-    def find(self, study_id: str) -> StudyRow:
+    def find(self, study_id: str, sight: Sight) -> StudyRow:
         """Raises NotFound."""
-        query = select(studies, StudyRow).where(studies.c.study_id == study_id)
+        mine = studies.c.study_id == study_id
+        query = select(studies, StudyRow).where(mine, sight.of(studies))
         found = self._first(query, StudyRow)
         if found is None:
             raise _unknown(study_id)
         return found
 
-    def page(self, *, cursor: str | None = None, limit: int = 50) -> Page[StudyRow]:
+    def page(self, sight: Sight, *, cursor: str | None = None, limit: int = 50) -> Page[StudyRow]:
         """Newest first."""
-        return self._page(select(studies, StudyRow), studies, "study_id", StudyRow, cursor, limit)
+        query = select(studies, StudyRow).where(sight.of(studies))
+        return self._page(query, studies, "study_id", StudyRow, cursor, limit)
 
     def join(self, connection: sa.Connection, row: StudyRow, submitter: str | None) -> None:
         """Keep a study, or note that one more wants it."""

@@ -17,6 +17,7 @@ Json = sa.JSON(none_as_null=True)
 datasets = sa.Table(
     "datasets",
     metadata,
+    sa.Column("space", sa.Text, primary_key=True, server_default=""),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("dataset_id", sa.Text, nullable=False, index=True),
@@ -26,6 +27,7 @@ datasets = sa.Table(
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("team", sa.Text),
 )
 
 weights = sa.Table(
@@ -37,6 +39,7 @@ weights = sa.Table(
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("unavailable", Json, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("team", sa.Text),
 )
 
 jobs = sa.Table(
@@ -66,6 +69,8 @@ jobs = sa.Table(
     sa.Column("waits_for", sa.Text, index=True),
     sa.Column("request_id", sa.Text, nullable=False, server_default=""),
     sa.Column("traceparent", sa.Text, nullable=False, server_default=""),
+    sa.Column("space", sa.Text, nullable=False, server_default=""),
+    sa.Column("team", sa.Text),
     sa.Index("jobs_claim", "state", "kind", "due"),
     sa.Index("jobs_recent", "created", "id"),
     sa.Index("jobs_of_key", "key", "created"),
@@ -116,6 +121,8 @@ packs = sa.Table(
     sa.Column("words", sa.Text, nullable=False, server_default=""),
     sa.Column("rows_copied", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("row_seconds", sa.Float),
+    sa.Column("space", sa.Text, nullable=False, server_default=""),
+    sa.Column("team", sa.Text),
     sa.Index("packs_recent", "created", "pack_id"),
 )
 
@@ -130,6 +137,8 @@ heads = sa.Table(
     sa.Column("recipe", Json),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("accuracy", sa.Float),
+    sa.Column("space", sa.Text, nullable=False, server_default=""),
+    sa.Column("team", sa.Text),
     sa.Index("heads_recent", "created", "head_id"),
     sa.Index("heads_of_pack", "pack_id", "accuracy"),
 )
@@ -142,6 +151,8 @@ studies = sa.Table(
     sa.Column("cells", Json, nullable=False),
     sa.Column("submitters", Json, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("space", sa.Text, nullable=False, server_default=""),
+    sa.Column("team", sa.Text),
     sa.Index("studies_recent", "created", "study_id"),
 )
 
@@ -169,6 +180,7 @@ counts = sa.Table(
 rates = sa.Table(
     "rates",
     metadata,
+    sa.Column("space", sa.Text, primary_key=True, server_default=""),
     sa.Column("machine", sa.Text, primary_key=True),
     sa.Column("network", sa.Text, primary_key=True),
     sa.Column("compute", sa.Text, primary_key=True),
@@ -176,6 +188,20 @@ rates = sa.Table(
     sa.Column("width", sa.Integer, primary_key=True),
     sa.Column("images_per_second", sa.Float, nullable=False),
     sa.Column("measured", sa.Float, nullable=False),
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float),
+    sa.Column("revoked", sa.Float),
+    sa.Column("last_used", sa.Float),
 )
 
 stores = sa.Table(

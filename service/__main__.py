@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import uvicorn
 
@@ -20,7 +21,7 @@ from cache.logs import log_to_stderr
 from cache.opening import open_database
 from service.allocator import one_heap
 from service.app import create_app
-from service.news import News
+from service.news import Newsroom
 from service.settings import ServiceSettings
 
 GRACE_SECONDS = 5
@@ -33,7 +34,7 @@ class _Server(uvicorn.Server):
     ``news`` has listeners whose answers end with the service and no sooner.
     """
 
-    def __init__(self, config: uvicorn.Config, news: News) -> None:
+    def __init__(self, config: uvicorn.Config, news: Newsroom) -> None:
         super().__init__(config)
         self._news = news
 
@@ -69,7 +70,7 @@ def main() -> int:
     arguments = parser.parse_args()
     one_heap()
     try:
-        settings = ServiceSettings.from_env()
+        settings = replace(ServiceSettings.from_env(), host=arguments.host)
         log_to_stderr(settings.log_format)
         if arguments.task == "migrate":
             open_database(settings.database_url, settings.store).close()

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from cache import networks
 from cache.rows import HeadRow
+from service.caller import Caller
 from service.depths import earlier_layers
 from service.head_requests import LinearMethod
 from service.paired import Z, paired
@@ -44,10 +45,19 @@ Size = Literal["small", "large"]
 Likeness = Literal["similar", "different"]
 
 
-def plan_advice(state: State, request: AdviceRequest) -> Planned:
+def plan_advice(state: State, caller: Caller, request: AdviceRequest) -> Planned:
     """The heads that advice needs. Raises FeaturepackError: as ``resolve``, or unfit splits."""
     info = networks.get(request.network)
-    names = ("network", "dataset", "weights", "transform", "numerics", "view", "priority")
+    names = (
+        "network",
+        "dataset",
+        "weights",
+        "transform",
+        "numerics",
+        "view",
+        "priority",
+        "private",
+    )
     common = {name: getattr(request, name) for name in names}
     last = JobRequest(**common)
     taps = [TapRequest(layer=layer, pool="avg") for layer in earlier_layers(info)]
@@ -55,9 +65,9 @@ def plan_advice(state: State, request: AdviceRequest) -> Planned:
     methods = [LinearMethod(method="linear")]
     bottleneck = resolve_tap(info, TapRequest())
     taps.append(TapRequest(layer=bottleneck.layer, pool=bottleneck.pool))
-    plan.add(state, JobRequest(**common, taps=taps), info.name, methods)
+    plan.add(state, caller, JobRequest(**common, taps=taps), info.name, methods)
     subsets = [{"share": share, "draw": draw} for share in SHARES for draw in range(DRAWS)]
-    plan.add(state, last, info.name, methods, subsets)
+    plan.add(state, caller, last, info.name, methods, subsets)
     return plan
 
 

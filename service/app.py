@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from service import problems
 from service.access_log import AccessLog
+from service.entrance import Entrance
 from service.observe import Observe
 from service.routes import (
     advice,
@@ -23,6 +24,7 @@ from service.routes import (
     heads,
     health,
     jobs,
+    keys,
     metrics,
     networks,
     overview,
@@ -31,6 +33,7 @@ from service.routes import (
     page,
     predictions,
     reference,
+    session,
     studies,
     thumbnails,
     weights,
@@ -84,6 +87,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_body_bytes,
     )
+    app.add_middleware(Entrance, keyring=state.keyring, metrics_key=settings.metrics_key)
     problems.install(app)
     # Routes are tried in this order: first those that answer in less than a millisecond.
     for resource in (
@@ -105,6 +109,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         advice,
         overview,
         events,
+        keys,
+        session,
         reference,
         health,
         metrics,

@@ -14,7 +14,8 @@ from fastapi.routing import APIRoute
 
 from cache.pack import Pack
 from cache.rows import PackRow
-from service.state import State
+from service.caller import caller_of
+from service.state import state_of
 
 Make = Callable[[PackRow, Pack], Response]
 
@@ -26,16 +27,20 @@ class DirectRoute(APIRoute):
         return cast("Callable[[Request], Coroutine[Any, Any, Response]]", self.endpoint)
 
 
-async def answer(kept: State, pack_id: str, make: Make, *, is_quick: bool) -> Response:
-    """A response about a pack; made in a thread, unless the pack is open and it ``is_quick``.
+async def answer(request: Request, make: Make, *, is_quick: bool) -> Response:
+    """A response about the pack that the request's path names.
+
+    It is made in a thread, unless the pack is open and it ``is_quick``.
 
     Raises:
         Busy: as many answers are being made as may be.
-        NotFound, Conflict: no such pack, or it is damaged.
+        NotFound, Conflict: no such pack that the caller may see, or it is damaged.
         Whatever ``make`` raises.
     """
+    kept, sight = state_of(request), caller_of(request).sight
+    pack_id = request.path_params["pack_id"]
     with kept.transfers.place(large=False):
-        at_hand = kept.shelf.at_hand(pack_id) if is_quick else None
+        at_hand = kept.shelf.at_hand(pack_id, sight) if is_quick else None
         if at_hand is not None:
             return make(*at_hand)
-        return await run_sync(lambda: make(*kept.shelf.take(pack_id)))
+        return await run_sync(lambda: make(*kept.shelf.take(pack_id, sight)))

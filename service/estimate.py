@@ -10,23 +10,25 @@ from cache import networks
 from cache.pack import shard_rows_for
 from cache.recipe import Recipe
 from cache.reuse import find_known, written_rows
+from cache.sight import Sight
 from service.answers import EstimateAnswer
 from service.resolve import Wanted
 from service.state import State
 
 
 def estimate(kept: State, wanted: Wanted, recipe: Recipe, on_error: str) -> EstimateAnswer:
-    """Look up what a job would look up; compute nothing."""
+    """Look up what a job would look up, and see what it would see; compute nothing."""
     pack_id, rows = wanted.pack_id(recipe), wanted.images.rows
-    cached = kept.catalogue.has_pack(pack_id)
-    relatives = kept.catalogue.relatives(recipe.recipe_id)
+    sight = Sight(wanted.space)
+    cached = kept.catalogue.has_pack(pack_id, sight)
+    relatives = kept.catalogue.relatives(recipe.recipe_id, sight)
     shape = tuple(relatives[0].row_shape) if relatives else _row_shape(recipe)
     row_bytes = None if shape is None else prod(shape) * np.dtype(recipe.numerics.stored).itemsize
     to_compute = 0
     if not cached:
         ids = [row.pack_id for row in relatives if row.pack_id != pack_id]
         to_compute = _rows_to_compute(kept, wanted, recipe, ids, row_bytes, on_error)
-    rate = kept.rates.find(recipe, kept.settings.worker_silence_seconds)
+    rate = kept.rates.find(recipe, kept.settings.worker_silence_seconds, sight)
     return EstimateAnswer(
         pack_id=pack_id,
         cached=cached,

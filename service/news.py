@@ -1,4 +1,4 @@
-"""All changes of jobs, told to any number of listeners, with one look at the database a second.
+"""All changes of jobs, told to any number of listeners: one look a second for who see the same.
 
 Each change has a number. A listener says which it heard last and gets what came since; where that
 is no longer known, it is told to forget everything and gets all active jobs anew. To be used on the
@@ -21,6 +21,7 @@ from cache.database import Database
 from cache.errors import Busy, Unavailable
 from cache.job_changes import JobChanges
 from cache.jobs import Job
+from cache.sight import Sight
 from service.answers import JobAnswer
 
 LOOK_SECONDS: Final = 1.0
@@ -29,6 +30,7 @@ LINGER_SECONDS: Final = 30.0
 KEPT: Final = 2000
 """Changes that can be told again."""
 LISTENERS: Final = 256
+"""Who see the same."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,36 @@ class Event:
     id: str
 
 
-class News:
-    """What is known of the queue by all listeners together."""
+class Newsroom:
+    """The news for each sight: nobody hears of what he may not see, nor counts it by its number."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._told: dict[Sight, News] = {}
+
+    def of(self, sight: Sight) -> News:
+        """What those hear who see this."""
+        return self._told.setdefault(sight, News(self._database, sight))
+
+    def close(self) -> None:
+        """As :meth:`News.close`, for all."""
+        for news in self._told.values():
+            news.close()
+
+
+class News:
+    """What is known of the queue by all listeners that see the same."""
+
+    def __init__(self, database: Database, sight: Sight) -> None:
+        self._database = database
+        self._sight = sight
         self._listeners = 0
         self._looking: asyncio.Task[None] | None = None
         self._is_closed = False
         self._forget()
 
     def _forget(self) -> None:
-        self._changes = JobChanges(self._database)
+        self._changes = JobChanges(self._database, self._sight)
         self._run, self._number = secrets.token_hex(4), 0
         self._told: deque[Event] = deque(maxlen=KEPT)
         self._is_ready = False

@@ -92,6 +92,8 @@ def status_of(error: FeaturepackError) -> int:
 
 
 def _headers(error: FeaturepackError) -> dict[str, str] | None:
+    if status_of(error) == 401:
+        return {"WWW-Authenticate": 'Bearer realm="featurepack"'}  # RFC 6750
     for cls in type(error).__mro__:
         if cls in RETRY_AFTER_SECONDS:
             return {"Retry-After": RETRY_AFTER_SECONDS[cls]}

@@ -17,6 +17,7 @@ from cache.networks import NetworkInfo, WeightsInfo
 from cache.recipe import Numerics, Recipe, Tap, Transform, pack_id
 from cache.rows import DatasetRow, WeightsRow
 from cache.store import Store
+from service.caller import Caller
 from service.schemas import JobRequest, TapRequest, TransformRequest
 from service.state import State
 from service.views import KeptView
@@ -24,18 +25,23 @@ from service.views import KeptView
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a request asks for: one recipe per tap, on one dataset version or view of it."""
+    """What a request asks for: one recipe per tap, on one dataset version or view of it.
+
+    ``space`` is where the packs will lie: the dataset's, or a team's own.
+    """
 
     recipes: list[Recipe]
     row: DatasetRow
     view: View
+    space: str
     images: KeptView
 
     @property
     def dataset(self) -> dict[str, Any]:
-        """What the pack says of its dataset."""
+        """What the pack says of its dataset, and in its file of who may see it."""
         view = None if self.view.is_whole else self.view.as_dict()
-        return {"name": self.row.name, "version": self.row.version, "view": view}
+        about = {"name": self.row.name, "version": self.row.version, "view": view}
+        return about | ({"space": self.space} if self.space else {})
 
     def pack_id(self, recipe: Recipe) -> str:
         return pack_id(recipe.recipe_id, self.images.dataset_id)
@@ -45,7 +51,7 @@ class Wanted:
         return self.images.manifest or store.load_manifest(self.images.dataset_id)
 
 
-def resolve(state: State, request: JobRequest) -> Wanted:
+def resolve(state: State, caller: Caller, request: JobRequest) -> Wanted:
     """Raises NotFound, InvalidRequest: an unknown name, or values that do not fit together."""
     info = networks.get(request.network)
     weights, preset = resolve_weights(state, info, request.weights)
@@ -58,13 +64,15 @@ def resolve(state: State, request: JobRequest) -> Wanted:
     wanted = request.taps or [request.tap or TapRequest()]
     taps = list(dict.fromkeys(resolve_tap(info, tap) for tap in wanted))
     _check_available(state, info, weights, taps)
-    row = state.catalogue.find_dataset(request.dataset)
+    row = state.catalogue.find_dataset(request.dataset, caller.sight)
+    space = row.space or caller.owner(private=request.private).space
     view = View(**request.view.model_dump())
     return Wanted(
         recipes=[Recipe(info.name, weights, tap, transform, numerics) for tap in taps],
         row=row,
         view=view,
-        images=state.views.resolve(row, view),
+        space=space,
+        images=state.views.resolve(row, view, space),
     )
 
 

@@ -8,19 +8,22 @@ from pathlib import Path
 from cache.errors import Conflict
 from cache.jobs import Job, NewJob
 from cache.rows import PackRow
+from service.caller import Caller
 from service.state import State
 from service.submitting import extraction_key, refuse_broken
 
 
-def retry(kept: State, job_id: str, submitter: str | None) -> PackRow | Job:
+def retry(kept: State, caller: Caller, job_id: str, submitter: str | None) -> PackRow | Job:
     """A new job like the old one; the one that somebody submitted meanwhile; or the pack.
 
     Raises:
         NotFound: no such job.
+        Forbidden: it is another team's.
         Conflict: it did not fail and was not cancelled, or what was uploaded for it is gone.
         CorruptData: the pack has broken images, and the request says that they are errors.
     """
-    old = kept.jobs.get(job_id)
+    old = kept.jobs.get(job_id, caller.sight)
+    caller.must_own(old.team, f"job {job_id}")
     if old.state not in ("failed", "cancelled"):
         raise Conflict(
             f"job {job_id} is {old.state}",
@@ -33,9 +36,10 @@ def retry(kept: State, job_id: str, submitter: str | None) -> PackRow | Job:
         old.kind,
         old.key,
         old.spec,
+        old.owner,
         together=old.together,
         priority=old.priority,
-        submitter=submitter,
+        submitter=caller.submitter(submitter),
         after=extraction_key(pack_id) if old.kind == "head" and pack_id else "",
     )
     if old.kind != "extract":

@@ -14,6 +14,11 @@ from service.selection import Selection
 Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]{0,99}$")]
 
 
+Private = Annotated[
+    bool, Field(description="seen by one's own team alone, with all that is made of it")
+]
+
+
 class TapRequest(Request):
     """A layer of the network and how its output is pooled.
 
@@ -111,6 +116,7 @@ class JobRequest(Request):
         max_length=100,
         description="who asks; a name counts once per job, each request without one for itself",
     )
+    private: Private = False
 
 
 class BuiltinSource(Request):
@@ -143,6 +149,7 @@ class DatasetRequest(Request):
 
     name: Name
     source: Annotated[BuiltinSource | TorchvisionSource | FolderSource, Field(discriminator="kind")]
+    private: Private = False
 
 
 def _listed_labels(value: Any) -> Any:

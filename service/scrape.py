@@ -18,6 +18,7 @@ from cache.database import Database
 from cache.errors import FeaturepackError, Unavailable
 from cache.health import Health, look
 from cache.overview import Overview, PackTotals
+from cache.sight import EVERYTHING
 from cache.store import Store
 from service.settings import ServiceSettings
 
@@ -41,7 +42,7 @@ class Scrape(Collector):
         yield from _own_counts(own)
         try:
             health = look(database, settings.worker_silence_seconds)
-            overview = Overview(database)
+            overview = Overview(database, EVERYTHING)
             totals, heads = overview.packs(), overview.heads()
         except Unavailable as error:
             log.warning("scraped without the database: %s", error.message)

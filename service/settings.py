@@ -14,6 +14,7 @@ from cache.store import Store
 from cache.tracing import are_traces_wanted
 
 GIB = 1 << 30
+SHORTEST_SECRET = 32
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class ServiceSettings:
     answers above 1 MiB (``large_transfers``) and below (``small_transfers``) are sent at once; a
     client that reads nothing for ``stall_seconds`` is dropped. Where jobs wait and no worker has
     done anything for ``work_silence_seconds``, the service is not ready. ``traces``: spans are sent
-    as OpenTelemetry's own variables say.
+    as OpenTelemetry's own variables say. ``host`` is what it listens on; ``admin_key`` and
+    ``metrics_key`` are the operator's secrets.
     """
 
     store: Store
@@ -39,6 +41,9 @@ class ServiceSettings:
     work_silence_seconds: int = 300
     log_format: LogFormat = "text"
     traces: bool = False
+    host: str = "127.0.0.1"
+    admin_key: str | None = field(default=None, repr=False)
+    metrics_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServiceSettings:
@@ -63,6 +68,8 @@ class ServiceSettings:
             ),
             log_format=log_format(env),
             traces=are_traces_wanted(env),
+            admin_key=_secret(env, "FEATUREPACK_ADMIN_KEY_FILE"),
+            metrics_key=_secret(env, "FEATUREPACK_METRICS_KEY_FILE"),
         )
 
 
@@ -75,3 +82,24 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
             f"{name} is {given!r}", value=given, remedy="give a whole number above 0"
         )
     return int(given)
+
+
+def _secret(env: Mapping[str, str], name: str) -> str | None:
+    """What a file holds; where it is wrong, nothing of it is told."""
+    path = env.get(name)
+    if not path:
+        return None
+    try:
+        secret = Path(path).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(
+            f"the file of {name} cannot be read", value=path, remedy="give a file of ASCII text"
+        ) from error
+    if len(secret) < SHORTEST_SECRET or not secret.isprintable() or " " in secret:
+        raise InvalidRequest(
+            f"the file of {name} holds no key",
+            value=path,
+            remedy=f"write at least {SHORTEST_SECRET} letters and digits into it, drawn at random: "
+            "openssl rand -hex 32",
+        )
+    return secret

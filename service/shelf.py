@@ -11,6 +11,7 @@ from cache.catalogue import Catalogue
 from cache.pack import Pack, file_id
 from cache.publish import open_sound_pack
 from cache.rows import PackRow
+from cache.sight import Sight
 from cache.store import Store
 
 OPEN_PACKS = 64
@@ -47,29 +48,35 @@ class PackShelf:
         self._lock = Lock()
         self._closing: Timer | None = None
 
-    def at_hand(self, pack_id: str) -> tuple[PackRow, Pack] | None:
-        """What :meth:`take` gives, if neither a file nor the database is to be asked for it."""
-        with self._lock:
-            known = self._open.get(pack_id)
+    def at_hand(self, pack_id: str, sight: Sight) -> tuple[PackRow, Pack] | None:
+        """What :meth:`take` gives, if neither a file nor the database is to be asked for it.
+
+        What may not be seen is not at hand, so it takes the way of a pack that is not there.
+        """
+        known = self._known(pack_id, sight)
         if known is None or self._is_touch_due(pack_id) or not known.is_in_place():
             return None
         self._put(pack_id, known)
         return known.row, known.pack
 
-    def take(self, pack_id: str) -> tuple[PackRow, Pack]:
+    def take(self, pack_id: str, sight: Sight) -> tuple[PackRow, Pack]:
         """The catalogue's row and the open file.
 
         Raises:
-            NotFound: no such pack.
+            NotFound: no such pack, or none that may be seen.
             Conflict: it is quarantined, perhaps because its file proved to be damaged or gone.
         """
-        with self._lock:
-            known = self._open.get(pack_id)
+        known = self._known(pack_id, sight)
         if known is None or not known.is_in_place():
-            known = self._open_now(pack_id)
+            known = self._open_now(pack_id, sight)
         self._touch(pack_id)
         self._put(pack_id, known)
         return known.row, known.pack
+
+    def _known(self, pack_id: str, sight: Sight) -> _Open | None:
+        with self._lock:
+            known = self._open.get(pack_id)
+        return known if known is not None and sight.sees(known.row.space) else None
 
     def _put(self, pack_id: str, known: _Open) -> None:
         with self._lock:
@@ -80,8 +87,8 @@ class PackShelf:
                 self._open.popitem(last=False)
             self._close_later()
 
-    def _open_now(self, pack_id: str) -> _Open:
-        row = self._catalogue.find_sound_pack(pack_id)
+    def _open_now(self, pack_id: str, sight: Sight) -> _Open:
+        row = self._catalogue.find_sound_pack(pack_id, sight)
         self._touch(pack_id)  # before it is opened, so that it is not evicted meanwhile
         return _Open(*open_sound_pack(self._catalogue, self._store, row), 0.0)
 

@@ -101,8 +101,7 @@ class Asked:
         def found(row: PackRow, pack: Pack) -> Response:
             return make(_Found(self, row, pack, self.selection.rows(pack)))
 
-        pack_id = self.request.path_params["pack_id"]
-        return await answer(self.kept, pack_id, found, is_quick=is_quick)
+        return await answer(self.request, found, is_quick=is_quick)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated
 
 from anyio import CapacityLimiter
@@ -10,6 +11,7 @@ from fastapi import Depends, Request
 
 from cache.catalogue import Catalogue
 from cache.database import Database
+from cache.errors import Unauthorised
 from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.opening import open_database
@@ -17,8 +19,9 @@ from cache.rates import Rates
 from cache.store import Store
 from cache.studies import Studies
 from cache.tracing import Tracing, open_tracing
+from service.keyring import Keyring
 from service.metrics import Metrics
-from service.news import News
+from service.news import Newsroom
 from service.scrape import Scrape
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
@@ -42,7 +45,8 @@ class State:
     views: Views
     transfers: Transfers
     thumbnails: CapacityLimiter
-    news: News
+    news: Newsroom
+    keyring: Keyring
     metrics: Metrics
     tracing: Tracing | None
 
@@ -56,8 +60,11 @@ def open_state(settings: ServiceSettings) -> State:
 
     Raises:
         Conflict, Unavailable: as :func:`cache.opening.open_database`.
+        Unauthorised: others could reach the service, and there is no key.
     """
     database = open_database(settings.database_url, settings.store)
+    keyring = Keyring(database, settings.admin_key)
+    _refuse_open_doors(keyring, settings.host)
     catalogue = Catalogue(database)
     metrics = Metrics()
     metrics.registry.register(Scrape(settings, database))
@@ -74,10 +81,29 @@ def open_state(settings: ServiceSettings) -> State:
         views=Views(settings.store),
         transfers=Transfers(settings.large_transfers, settings.small_transfers),
         thumbnails=CapacityLimiter(THUMBNAILS),
-        news=News(database),
+        news=Newsroom(database),
+        keyring=keyring,
         metrics=metrics,
         tracing=open_tracing("featurepack-service", settings.traces),
     )
+
+
+def _refuse_open_doors(keyring: Keyring, host: str) -> None:
+    if keyring.is_open() and not _is_loopback(host):
+        raise Unauthorised(
+            f"there is no key, and whoever reaches {host} could do everything",
+            value=host,
+            remedy="name a file with an admin key in FEATUREPACK_ADMIN_KEY_FILE (openssl rand "
+            "-hex 32 makes one); or listen on 127.0.0.1 and make the first key there: featurepack "
+            "keys create --team NAME --scope admin",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def state_of(request: Request) -> State:

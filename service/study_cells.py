@@ -17,6 +17,8 @@ from cache.identity import blake2b_hex, canonical_json
 from cache.jobs import NewJob
 from cache.recipe import Recipe
 from cache.rows import StudyRow
+from cache.sight import SHARED
+from service.caller import Caller
 from service.head_requests import MethodRequest
 from service.resolve import Wanted, resolve
 from service.schemas import JobRequest
@@ -43,6 +45,7 @@ class Planned:
     def add(
         self,
         state: State,
+        caller: Caller,
         request: JobRequest,
         label: str,
         methods: Iterable[MethodRequest],
@@ -55,7 +58,7 @@ class Planned:
                 do not fit.
         """
         try:
-            wanted = resolve(state, request)
+            wanted = resolve(state, caller, request)
             classes = self._checked_classes(state, wanted)
         except FeaturepackError as error:
             raise type(error)(
@@ -65,7 +68,7 @@ class Planned:
             ) from error
         for recipe in wanted.recipes:
             pack_id = wanted.pack_id(recipe)
-            self.packs[pack_id] = wanted, recipe, extraction(wanted, recipe, request)
+            self.packs[pack_id] = wanted, recipe, extraction(wanted, recipe, request, caller)
             about = {
                 "network": label,
                 "tap": _tap_label(recipe),
@@ -137,11 +140,25 @@ class Planned:
             self.manifests[dataset_id] = wanted.manifest(state.store)
         return self.manifests[dataset_id]
 
-    def row(self, kind: str) -> StudyRow:
-        """The study; its id follows from its heads, whatever their order."""
+    def row(self, kind: str, caller: Caller) -> StudyRow:
+        """The study; its id follows from its heads, whatever their order.
+
+        One that is about a private pack is private.
+
+        Raises:
+            InvalidRequest: it is about private packs of several teams.
+        """
+        spaces = {wanted.space for wanted, _, _ in self.packs.values()} - {SHARED}
+        if len(spaces) > 1:
+            raise InvalidRequest(
+                "the study is about private data of several teams",
+                value=sorted(spaces),
+                remedy="compare what one team may see",
+            )
         asked = sorted(canonical_json(head_spec(cell)).decode() for cell in self.cells)
         study_id = blake2b_hex(canonical_json([kind, asked]))[:24]
-        return StudyRow(study_id, kind, self.cells, {})
+        space = next(iter(spaces), SHARED)
+        return StudyRow(study_id, kind, self.cells, {}, space=space, team=caller.team)
 
 
 def head_spec(cell: Cell) -> dict[str, Any]:
@@ -149,13 +166,14 @@ def head_spec(cell: Cell) -> dict[str, Any]:
     return {name: cell[name] for name in ASKED if name in cell}
 
 
-def planned(state: State, request: StudyRequest) -> Planned:
+def planned(state: State, caller: Caller, request: StudyRequest) -> Planned:
     """Raises FeaturepackError: as :meth:`Planned.add`; nothing was queued."""
     plan = Planned(request.train, request.validation)
     labels = _labels(request.networks)
     for entry, label in zip(request.networks, labels, strict=True):
         for dataset in request.datasets:
-            plan.add(state, entry.on(dataset, request.priority), label, request.methods)
+            asked = entry.on(dataset, request)
+            plan.add(state, caller, asked, label, request.methods)
     return plan
 
 

@@ -11,6 +11,7 @@ from service.request import Request
 from service.schemas import (
     JobRequest,
     NumericsRequest,
+    Private,
     TapField,
     TransformField,
     TransformRequest,
@@ -39,12 +40,11 @@ class NetworkEntry(Request):
     transform: TransformField = TransformRequest()
     numerics: NumericsRequest = NumericsRequest()
 
-    def on(self, dataset: DatasetEntry, priority: int) -> JobRequest:
-        """The request for the packs of this network on a dataset."""
+    def on(self, dataset: DatasetEntry, study: StudyRequest) -> JobRequest:
+        """The request for the packs of this network on a dataset, as a study asks for them."""
         given = {name: getattr(self, name) for name in NetworkEntry.model_fields}
-        return JobRequest(
-            **given, dataset=dataset.dataset, view=dataset.view, priority=priority, submitter=None
-        )
+        given |= {name: getattr(study, name) for name in ("priority", "private")}
+        return JobRequest(**given, dataset=dataset.dataset, view=dataset.view, submitter=None)
 
 
 class DatasetEntry(Request):
@@ -68,6 +68,7 @@ class _Compared(Request):
     validation: str = Field("validation", description="the split to score on")
     priority: int = Field(0, ge=-100, le=100)
     submitter: Submitter = None
+    private: Private = False
 
 
 class StudyRequest(_Compared):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from cache.errors import Conflict
 from cache.head_ids import head_id_of, head_job_key, kept_params
 from cache.jobs import NewJob
 from cache.rows import HeadRow, PackRow, StudyRow
+from service.caller import Caller
 from service.state import State
 from service.study_cells import Cell, Planned, head_spec
 from service.submitting import check_hit, extraction_key
@@ -21,7 +23,12 @@ def head_of(cell: Cell, heads: dict[str, list[HeadRow]]) -> HeadRow | None:
 
 
 def submit_study(
-    kept: State, plan: Planned, kind: str, submitter: str | None, priority: int
+    kept: State,
+    caller: Caller,
+    plan: Planned,
+    kind: str,
+    submitter: str | None,
+    priority: int,
 ) -> StudyRow:
     """Keep the study and queue its missing packs and heads, in one transaction.
 
@@ -30,12 +37,14 @@ def submit_study(
 
     Raises:
         Conflict: another pack has the id of one that is needed.
+        InvalidRequest: it is about private data of several teams.
     """
-    row = plan.row(kind)
+    row = plan.row(kind, caller)
+    submitter = caller.submitter(submitter)
     for wanted, _, _ in plan.packs.values():
-        kept.views.keep(wanted.row, wanted.view, wanted.images)
+        kept.views.keep(wanted.row, wanted.view, wanted.space, wanted.images)
     kept.jobs.at_once(lambda connection: _submit(connection, kept, plan, row, submitter, priority))
-    return kept.studies.find(row.study_id)
+    return kept.studies.find(row.study_id, caller.sight)
 
 
 def _submit(
@@ -48,14 +57,15 @@ def _submit(
     # In one order, packs before heads: two studies that wait for each other's rows would never end.
     for pack_id in sorted({cell["pack_id"] for cell in missing}):
         wanted, recipe, job = plan.packs[pack_id]
-        job = NewJob(**(vars(job) | {"submitter": submitter_of(row.study_id)}))
+        job = replace(job, submitter=submitter_of(row.study_id))
         found = kept.jobs.submit_in(
             connection, job, partial(kept.catalogue.hit, pack_id=pack_id, store=kept.store)
         )
         if isinstance(found, PackRow):
             check_hit(found, recipe, wanted.images.dataset_id)
             etags[pack_id] = found.etag
-    for job in sorted((_head_job(row, cell, etags, priority) for cell in missing), key=_key):
+    jobs = (_head_job(row, cell, plan, etags, priority) for cell in missing)
+    for job in sorted(jobs, key=_key):
         kept.jobs.submit_in(connection, job, lambda _: None)
 
 
@@ -64,7 +74,9 @@ def _is_there(kept: State, cell: Cell, heads: dict[str, list[HeadRow]]) -> bool:
     return head is not None and kept.store.head(head.head_id).exists()
 
 
-def _head_job(row: StudyRow, cell: Cell, etags: dict[str, str], priority: int) -> NewJob:
+def _head_job(
+    row: StudyRow, cell: Cell, plan: Planned, etags: dict[str, str], priority: int
+) -> NewJob:
     spec = head_spec(cell)
     named = spec | {"about": {"network": cell["network"], "dataset": cell["dataset"]}}
     if etag := etags.get(cell["pack_id"]):
@@ -73,6 +85,7 @@ def _head_job(row: StudyRow, cell: Cell, etags: dict[str, str], priority: int) -
         "head",
         head_job_key(spec),
         named,
+        plan.packs[cell["pack_id"]][2].owner,
         priority=priority,
         submitter=submitter_of(row.study_id),
         after=extraction_key(cell["pack_id"]),
@@ -88,7 +101,9 @@ def submitter_of(study_id: str) -> str:
     return f"study {study_id}"
 
 
-def cancel_study(kept: State, study_id: str, submitter: str | None, *, force: bool) -> StudyRow:
+def cancel_study(
+    kept: State, caller: Caller, study_id: str, submitter: str | None, *, force: bool
+) -> StudyRow:
     """Withdraw one who wants the study; when none is left, it no longer wants its jobs.
 
     Those that others want go on, and heads that are there stay. Heads go first, so that they are
@@ -96,9 +111,12 @@ def cancel_study(kept: State, study_id: str, submitter: str | None, *, force: bo
 
     Raises:
         NotFound: no such study.
+        Forbidden: it is another team's, and nobody of this one wants it.
         Conflict: the submitter is none of the study's.
     """
-    row = kept.studies.find(study_id)
+    row = kept.studies.find(study_id, caller.sight)
+    caller.must_want(row, f"study {study_id}", force=force)
+    submitter = caller.submitter(submitter)
     nobody = kept.jobs.at_once(
         lambda connection: kept.studies.leave(connection, study_id, submitter, force=force)
     )
@@ -111,7 +129,7 @@ def cancel_study(kept: State, study_id: str, submitter: str | None, *, force: bo
             job = known.get(key)
             if job is not None and not job.is_final and mine in job.submitters:
                 _withdraw(kept, job.id, mine)
-    return kept.studies.find(study_id)
+    return kept.studies.find(study_id, caller.sight)
 
 
 def _withdraw(kept: State, job_id: str, mine: str) -> None:

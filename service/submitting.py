@@ -8,12 +8,13 @@ from cache.errors import Conflict, CorruptData
 from cache.jobs import Job, NewJob
 from cache.recipe import Recipe
 from cache.rows import PackRow
+from service.caller import Caller
 from service.resolve import Wanted
 from service.schemas import JobRequest
 from service.state import State
 
 
-def extraction(wanted: Wanted, recipe: Recipe, request: JobRequest) -> NewJob:
+def extraction(wanted: Wanted, recipe: Recipe, request: JobRequest, caller: Caller) -> NewJob:
     """The job; those of one request's taps are done by one forward pass."""
     pack_id, dataset_id = wanted.pack_id(recipe), wanted.images.dataset_id
     return NewJob(
@@ -26,9 +27,10 @@ def extraction(wanted: Wanted, recipe: Recipe, request: JobRequest) -> NewJob:
             "dataset": wanted.dataset,
             "on_error": request.on_error,
         },
+        owner=caller.within(wanted.space),
         together=f"{recipe.forward_id}-{dataset_id}-{request.on_error}",
         priority=request.priority,
-        submitter=request.submitter,
+        submitter=caller.submitter(request.submitter),
     )
 
 
@@ -36,16 +38,18 @@ def extraction_key(pack_id: str) -> str:
     return f"extract:{pack_id}"
 
 
-def submit_pack(kept: State, wanted: Wanted, recipe: Recipe, request: JobRequest) -> PackRow | Job:
+def submit_pack(
+    kept: State, caller: Caller, wanted: Wanted, recipe: Recipe, request: JobRequest
+) -> PackRow | Job:
     """The cached pack, or the job that builds it: one that is active already, or a new one.
 
     Raises:
         Conflict: another pack has the id.
         CorruptData: the cached pack has broken images, and the request says that they are errors.
     """
-    kept.views.keep(wanted.row, wanted.view, wanted.images)
+    kept.views.keep(wanted.row, wanted.view, wanted.space, wanted.images)
     find = partial(kept.catalogue.hit, pack_id=wanted.pack_id(recipe), store=kept.store)
-    found = kept.jobs.submit(extraction(wanted, recipe, request), find)
+    found = kept.jobs.submit(extraction(wanted, recipe, request, caller), find)
     if isinstance(found, PackRow):
         check_hit(found, recipe, wanted.images.dataset_id)
         refuse_broken(found, request.on_error)

@@ -23,7 +23,7 @@ class KeptView:
     manifest: Manifest | None = None
 
 
-_Key = tuple[str, View, int]
+_Key = tuple[str, View, str, int]
 
 
 class Views:
@@ -34,34 +34,34 @@ class Views:
         self._known: OrderedDict[_Key, KeptView] = OrderedDict()
         self._lock = Lock()
 
-    def resolve(self, row: DatasetRow, view: View) -> KeptView:
-        """The id of a view; a whole dataset needs no look at its images.
+    def resolve(self, row: DatasetRow, view: View, space: str) -> KeptView:
+        """The id of a view in a space; a whole dataset in its own needs no look at its images.
 
         Raises:
             NotFound, InvalidRequest: the view does not fit the dataset.
         """
-        if view.is_whole:
+        if view.is_whole and space == row.space:
             return KeptView(row.dataset_id, row.rows)
         with self._lock:
-            known = self._known.get(self._key(row, view))
+            known = self._known.get(self._key(row, view, space))
             if known is not None and self._store.manifest(known.dataset_id).exists():
                 return known
-        manifest = view.apply(self._store.load_manifest(row.dataset_id))
+        manifest = view.apply(self._store.load_manifest(row.dataset_id)).within(space)
         return KeptView(manifest.dataset_id, len(manifest), manifest)
 
-    def keep(self, row: DatasetRow, view: View, kept: KeptView) -> None:
+    def keep(self, row: DatasetRow, view: View, space: str, kept: KeptView) -> None:
         """Put a view's manifest into the store, for the worker; a sweep must find it young."""
         if kept.manifest is None:
-            if not view.is_whole:
+            if kept.dataset_id != row.dataset_id:
                 self._store.touch_manifest(kept.dataset_id)
             return
         self._store.save_manifest(kept.manifest)
         with self._lock:
-            self._known[self._key(row, view)] = KeptView(kept.dataset_id, kept.rows)
+            self._known[self._key(row, view, space)] = KeptView(kept.dataset_id, kept.rows)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
 
-    def _key(self, row: DatasetRow, view: View) -> _Key:
+    def _key(self, row: DatasetRow, view: View, space: str) -> _Key:
         """With the manifest's time: registered again, its images may lie elsewhere."""
         try:
             changed = self._store.manifest(row.dataset_id).stat().st_mtime_ns
@@ -71,4 +71,4 @@ class Views:
                 value=row.name,
                 remedy="register the dataset again",
             ) from error
-        return row.dataset_id, view, changed
+        return row.dataset_id, view, space, changed

@@ -12,6 +12,7 @@ from fastapi import Header, Response
 
 from cache.errors import Conflict, from_dict
 from cache.jobs import Job, Jobs
+from cache.sight import EVERYTHING
 
 Prefer = Annotated[str | None, Header(description="wait=N waits up to N seconds")]
 """A route's parameter of this type is what :func:`wait_seconds` reads."""
@@ -43,7 +44,7 @@ async def wait_for(jobs: Jobs, job: Job, seconds: float) -> Job:
     began = time.monotonic()
     while not job.is_final and (waited := time.monotonic() - began) < seconds:
         await asyncio.sleep(min(pause_after(waited), seconds - waited))
-        job = await run_sync(jobs.get, job.id)
+        job = await run_sync(jobs.get, job.id, EVERYTHING)  # it was seen before
     return job
 
 

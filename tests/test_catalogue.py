@@ -13,6 +13,7 @@ from cache.errors import InvalidRequest, NotFound
 from cache.pack_listing import PackFilter
 from cache.publish import delete_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
+from cache.sight import EVERYTHING
 from cache.store import Store
 from cache.tables import metadata
 from tests.processes import ROOT
@@ -66,34 +67,36 @@ def test_dataset_versions_count_up_only_when_the_content_changes(catalogue: Cata
     assert add(catalogue, dataset_row("birds", "one")).version == 1
     assert add(catalogue, dataset_row("birds", "one")).version == 1
     assert add(catalogue, dataset_row("birds", "two")).version == 2
-    assert catalogue.find_dataset("birds").dataset_id == "two"
-    assert catalogue.find_dataset("birds@1").dataset_id == "one"
-    assert [row.version for row in catalogue.dataset_versions("birds")] == [2, 1]
-    assert [row.version for row in catalogue.datasets().items] == [2]
+    assert catalogue.find_dataset("birds", EVERYTHING).dataset_id == "two"
+    assert catalogue.find_dataset("birds@1", EVERYTHING).dataset_id == "one"
+    assert [row.version for row in catalogue.dataset_versions("", "birds")] == [2, 1]
+    assert [row.version for row in catalogue.datasets(EVERYTHING).items] == [2]
 
 
 @pytest.mark.parametrize("reference", ["fish", "birds@9", "birds@x", "@1", ""])
 def test_unknown_datasets(catalogue: Catalogue, reference: str) -> None:
     add(catalogue, dataset_row("birds", "one"))
     with pytest.raises(NotFound):
-        catalogue.find_dataset(reference)
+        catalogue.find_dataset(reference, EVERYTHING)
 
 
 def test_deleting_a_dataset_names_the_content_that_nobody_else_has(catalogue: Catalogue) -> None:
     add(catalogue, dataset_row("birds", "one"))
     add(catalogue, dataset_row("birds", "two"))
     add(catalogue, dataset_row("copy", "two"))
-    assert catalogue.delete_dataset("birds") == ["one"]
-    assert catalogue.delete_dataset("copy") == ["two"]
+    assert catalogue.delete_dataset("", "birds") == ["one"]
+    assert catalogue.delete_dataset("", "copy") == ["two"]
 
 
 def test_packs_are_found_filtered_hit_and_deleted(catalogue: Catalogue, store: Store) -> None:
     add(catalogue, pack_row("1"))
     store.pack("1").write_bytes(b"x" * 12)
     add(catalogue, pack_row("2", network="vgg16"))
-    assert {row.pack_id for row in catalogue.packs().items} == {"1", "2"}
-    assert [row.pack_id for row in catalogue.packs(PackFilter(network="vgg16")).items] == ["2"]
-    assert catalogue.packs(PackFilter(dataset="fish")).items == []
+    assert {row.pack_id for row in catalogue.packs(EVERYTHING).items} == {"1", "2"}
+    assert [
+        row.pack_id for row in catalogue.packs(EVERYTHING, PackFilter(network="vgg16")).items
+    ] == ["2"]
+    assert catalogue.packs(EVERYTHING, PackFilter(dataset="fish")).items == []
     with catalogue.database.write() as connection:
         assert catalogue.hit(connection, "nope", store) is None
         hit = catalogue.hit(connection, "1", store)
@@ -103,15 +106,15 @@ def test_packs_are_found_filtered_hit_and_deleted(catalogue: Catalogue, store: S
     add(catalogue, HeadRow("h", "1", "lab", {}, {}))
     delete_pack(catalogue, store, "1")
     with pytest.raises(NotFound):
-        catalogue.find_pack("1")
+        catalogue.find_pack("1", EVERYTHING)
     with pytest.raises(NotFound):
-        catalogue.find_head("h")
+        catalogue.find_head("h", EVERYTHING)
 
 
 def test_a_pack_that_is_built_again_replaces_its_row(catalogue: Catalogue) -> None:
     add(catalogue, pack_row("1", etag="old"))
     add(catalogue, pack_row("1", etag="new"))
-    assert catalogue.find_pack("1").etag == "new"
+    assert catalogue.find_pack("1", EVERYTHING).etag == "new"
 
 
 def test_weights_belong_to_a_network(catalogue: Catalogue) -> None:
@@ -157,8 +160,8 @@ def test_heads_of_before_get_their_recipe_from_the_pack_that_is_there(catalogue:
     add(catalogue, HeadRow("alone", "evicted", "lab", {}, {}))
     go_back(catalogue.database, "0003")
     catalogue.database.migrate()
-    assert catalogue.find_head("h").recipe == {"network": "resnet50"}
-    assert catalogue.find_head("alone").recipe is None
+    assert catalogue.find_head("h", EVERYTHING).recipe == {"network": "resnet50"}
+    assert catalogue.find_head("alone", EVERYTHING).recipe is None
 
 
 def test_packs_of_before_can_be_searched_and_sorted(catalogue: Catalogue) -> None:
@@ -172,7 +175,9 @@ def test_packs_of_before_can_be_searched_and_sorted(catalogue: Catalogue) -> Non
     go_back(catalogue.database, "0005")
     catalogue.database.migrate()
     assert rows_of(catalogue.database) == before
-    assert [row.pack_id for row in catalogue.packs(PackFilter("äPFEL avg")).items] == ["1"]
+    assert [row.pack_id for row in catalogue.packs(EVERYTHING, PackFilter("äPFEL avg")).items] == [
+        "1"
+    ]
     assert catalogue.best_heads(["1"])["1"].accuracy == 0.5
 
 

@@ -16,6 +16,7 @@ from cache.errors import Unavailable
 from cache.image_files import Entry, ImageFiles
 from cache.jobs import Job, Jobs
 from cache.recipe import Numerics, Tap
+from cache.sight import EVERYTHING
 from cache.store import Store
 from cache.tables import jobs as jobs_table
 from tests.pictures import write_image_folder
@@ -55,7 +56,7 @@ def again(context: Context, job: Job) -> Job:
     with context.database.write() as connection:
         connection.execute(jobs_table.update().values(due=0.0))
     assert step(context, EXTRACTION)
-    return Jobs(context.database).get(job.id)
+    return Jobs(context.database).get(job.id, EVERYTHING)
 
 
 @pytest.mark.parametrize("name", ["openvino f32 x2", "openvino f32 x8"])
@@ -65,7 +66,7 @@ def test_rows_are_those_of_the_plain_network(store: Store, folder: Path, name: s
     with working(store) as context:
         remember(context, name, recipe)
         (job,) = build(context, manifest, recipe)
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert row.provenance["engine"] == name
     assert row.provenance["limited_by"] in ("decode", "compute", "write")
     stored_ND = features_of(store, job)
@@ -127,7 +128,7 @@ def test_an_engine_that_fails_its_certificate_is_replaced(
             assert paused.state == "queued"
             assert name in paused.attempts[-1]["error"]["detail"]
         ended = again(context, job)
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert ended.state == "succeeded", ended.error
     assert row.provenance["engine"] == "eager"
     assert row.provenance["rows_resumed"] == 0, "what the wrong engines wrote is gone"

@@ -18,6 +18,7 @@ from cache.errors import Busy, InvalidRequest
 from cache.job_changes import JobChanges
 from cache.jobs import Job, Jobs, NewJob
 from cache.leases import Leases
+from cache.sight import EVERYTHING, UNOWNED
 from cache.store import Store
 from service import news as news_module
 from service.__main__ import GRACE_SECONDS
@@ -33,7 +34,7 @@ def states(jobs: list[Job]) -> dict[str, str]:
 
 
 def put(database: Database, key: str, kind: str = "head") -> Job:
-    return Jobs(database).enqueue(NewJob(kind, key, {}))
+    return Jobs(database).enqueue(NewJob(kind, key, {}, UNOWNED))
 
 
 def end(database: Database, kind: str = "head") -> None:
@@ -45,7 +46,7 @@ def end(database: Database, kind: str = "head") -> None:
 
 
 def test_changes_are_told_once(database: Database) -> None:
-    changes = JobChanges(database)
+    changes = JobChanges(database, EVERYTHING)
     assert changes.look() == []
     put(database, "a")
     put(database, "b")
@@ -61,7 +62,7 @@ def test_changes_are_told_once(database: Database) -> None:
 
 
 def test_a_job_that_began_and_ended_between_two_looks_is_told(database: Database) -> None:
-    changes = JobChanges(database)
+    changes = JobChanges(database, EVERYTHING)
     put(database, "first")
     changes.look()
     put(database, "quick", "predict")
@@ -78,7 +79,7 @@ def test_of_very_many_jobs_the_running_ones_are_told(
         put(database, str(number))
     put(database, "running", "extract")
     Leases(database).claim("w", ["extract"], 30)
-    changes = JobChanges(database)
+    changes = JobChanges(database, EVERYTHING)
     assert states(changes.look()) == {"running": "running", "0": "queued", "1": "queued"}
 
 
@@ -110,7 +111,7 @@ def test_listeners_hear_the_same_and_what_they_missed(database: Database) -> Non
     put(database, "a")
 
     async def scenario() -> None:
-        news = News(database)
+        news = News(database, EVERYTHING)
         async with aclosing(news.listen(None)) as one, aclosing(news.listen(None)) as two:
             assert kinds(await heard(one)) == kinds(await heard(two)) == ["job", "ready"]
             end(database)
@@ -134,7 +135,7 @@ def test_who_missed_too_much_begins_anew(
     monkeypatch.setattr(news_module, "KEPT", 2)
 
     async def scenario() -> None:
-        news = News(database)
+        news = News(database, EVERYTHING)
         async with aclosing(news.listen(None)) as slow, aclosing(news.listen(None)) as fast:
             await heard(slow)
             last = (await heard(fast))[-1]
@@ -158,7 +159,7 @@ def test_nobody_looks_when_nobody_listens(
     monkeypatch.setattr(news_module, "LINGER_SECONDS", 0.05)
 
     async def scenario() -> None:
-        news = News(database)
+        news = News(database, EVERYTHING)
         async with aclosing(news.listen(None)) as stream:
             last = (await heard(stream))[-1]
         assert news._looking is not None
@@ -174,7 +175,7 @@ def test_nobody_looks_when_nobody_listens(
 def test_listeners_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(news_module, "LISTENERS", 0)
     with pytest.raises(Busy, match="listeners"):
-        News(database).check_room()
+        News(database, EVERYTHING).check_room()
 
 
 def test_events_over_http(store: Store) -> None:
@@ -212,7 +213,7 @@ def test_a_job_that_failed_is_tried_again(store: Store) -> None:
     with serving(store) as service:
         database = Database(store.database_url)
         spec = {"pack_id": "r-d"}
-        Jobs(database).enqueue(NewJob("extract", "extract:r-d", spec, "t", priority=7))
+        Jobs(database).enqueue(NewJob("extract", "extract:r-d", spec, UNOWNED, "t", priority=7))
         (job,) = Leases(database).claim("w", ["extract"], 30)
         path = f"/v1/jobs/{job.id}/retry"
         assert "is running" in service.post(path, None, 409)["detail"]
@@ -221,7 +222,7 @@ def test_a_job_that_failed_is_tried_again(store: Store) -> None:
         assert again["id"] != job.id
         assert (again["state"], again["priority"], again["submitters"]) == ("queued", 7, ["me"])
         assert service.post(path, None, 202)["id"] == again["id"], "one job"
-        found = Jobs(database).get(again["id"])
+        found = Jobs(database).get(again["id"], EVERYTHING)
         assert (found.spec, found.together, found.key) == (spec, "t", "extract:r-d")
         service.post("/v1/jobs/nope/retry", None, 404)
         database.close()
@@ -230,7 +231,7 @@ def test_a_job_that_failed_is_tried_again(store: Store) -> None:
 def test_a_job_whose_pack_is_there_by_now_answers_it(served: Serving, pack: dict[str, Any]) -> None:
     database = Database(served.store.database_url)
     key, spec = f"extract:{pack['pack_id']}", {"pack_id": pack["pack_id"]}
-    job = Jobs(database).enqueue(NewJob("none", key, spec))
+    job = Jobs(database).enqueue(NewJob("none", key, spec, UNOWNED))
     Jobs(database).cancel(job.id)
     with database.write() as connection:
         connection.exec_driver_sql(f"UPDATE jobs SET kind = 'extract' WHERE id = '{job.id}'")

@@ -24,6 +24,7 @@ from cache.jobs import Jobs, NewJob
 from cache.locks import unused
 from cache.pack import open_pack
 from cache.rows import HeadRow
+from cache.sight import EVERYTHING, UNOWNED
 from cache.store import Store
 from cache.tables import packs
 from cache.upkeep import sweep
@@ -60,7 +61,7 @@ def make_idle_in(
 
 def names(catalogue: Catalogue, store: Store) -> list[str]:
     """The packs that there are; rows and files must agree."""
-    rows = sorted(row.pack_id for row in catalogue.packs().items)
+    rows = sorted(row.pack_id for row in catalogue.packs(EVERYTHING).items)
     assert rows == sorted(path.stem for path in (store.root / "packs").iterdir())
     return rows
 
@@ -107,8 +108,8 @@ def test_what_is_pinned_or_needed_stays(catalogue: Catalogue, store: Store) -> N
         ("head", {"pack_id": "trained on", "head_id": "new"}),
         ("predict", {"head_id": "h", "uploads": []}),
     ):
-        Jobs(catalogue.database).enqueue(NewJob(kind, kind, spec))
-    with pytest.raises(Unavailable, match="100 are pinned and 400 in use"):
+        Jobs(catalogue.database).enqueue(NewJob(kind, kind, spec, UNOWNED))
+    with pytest.raises(Unavailable, match="is pinned or in use"):
         make_room(catalogue, store, "new", 300, 600)
     assert len(names(catalogue, store)) == 6, "nothing goes in vain"
     assert make_room(catalogue, store, "new", 100, 600) == ["free"]
@@ -124,7 +125,7 @@ def test_heads_outlive_an_evicted_pack(catalogue: Catalogue, store: Store) -> No
     store.head("h").write_bytes(b"x")
     assert evict(catalogue, store, "p")
     assert not sweep(catalogue, store, 0)
-    assert catalogue.find_head("h")
+    assert catalogue.find_head("h", EVERYTHING)
     assert store.head("h").exists()
 
 
@@ -198,13 +199,13 @@ def test_the_moment_of_the_exclusive_lock_breaks_no_open(
 def test_an_open_pack_can_be_read_to_its_end(catalogue: Catalogue, store: Store) -> None:
     pack_id, features_ND = keep_real_pack(catalogue, store)
     shelf = PackShelf(catalogue, store)
-    _, pack = shelf.take(pack_id)
+    _, pack = shelf.take(pack_id, EVERYTHING)
     assert not evict(catalogue, store, pack_id), "taken just now"
     make_idle(catalogue, pack_id)
     assert evict(catalogue, store, pack_id)
     np.testing.assert_array_equal(pack.features, features_ND)
     with pytest.raises(NotFound):
-        shelf.take(pack_id)
+        shelf.take(pack_id, EVERYTHING)
 
 
 def test_reading_notices_a_file_that_went_away(catalogue: Catalogue, store: Store) -> None:
@@ -224,7 +225,7 @@ def mapped(path: Path) -> bool:
 def test_the_shelf_closes_packs_that_nobody_wants(catalogue: Catalogue, store: Store) -> None:
     pack_id, _ = keep_real_pack(catalogue, store)
     shelf = PackShelf(catalogue, store)
-    shelf.take(pack_id)
+    shelf.take(pack_id, EVERYTHING)
     shelf.close_idle()
     assert mapped(store.pack(pack_id))
     shelf.close_idle(0)
@@ -238,23 +239,23 @@ def test_a_damaged_pack_is_listed_and_never_served(catalogue: Catalogue, store: 
     pack_id, _ = keep_real_pack(catalogue, store)
     catalogue.pin_pack(pack_id, True)
     shelf = PackShelf(catalogue, store)
-    shelf.take(pack_id)
+    shelf.take(pack_id, EVERYTHING)
     publish.quarantine(catalogue, store, pack_id, CorruptData("a bad disk"))
     with pytest.raises(Conflict, match="a bad disk") as refused:
-        shelf.take(pack_id)
+        shelf.take(pack_id, EVERYTHING)
     assert "submit the pair again" in refused.value.remedy
-    row = catalogue.find_pack(pack_id)
+    row = catalogue.find_pack(pack_id, EVERYTHING)
     assert row.problem is not None
     assert row.problem["kind"] == "corrupt-data"
-    assert not catalogue.has_pack(pack_id)
+    assert not catalogue.has_pack(pack_id, EVERYTHING)
     assert not store.pack(pack_id).exists()
     assert store.quarantined(pack_id).exists()
     with catalogue.database.write() as connection:
         assert catalogue.hit(connection, pack_id, store) is None
     keep_real_pack(catalogue, store)
-    again = catalogue.find_sound_pack(pack_id)
+    again = catalogue.find_sound_pack(pack_id, EVERYTHING)
     assert (again.pinned, again.problem) == (True, None)
-    shelf.take(pack_id)
+    shelf.take(pack_id, EVERYTHING)
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "gone"])
@@ -271,7 +272,7 @@ def test_a_file_that_cannot_be_whole_is_no_hit(
     with catalogue.database.write() as connection:
         assert catalogue.hit(connection, pack_id, store) is None
     assert not path.exists(), "the job that builds it anew must not find it"
-    assert catalogue.find_pack(pack_id).problem is not None
+    assert catalogue.find_pack(pack_id, EVERYTHING).problem is not None
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
@@ -283,8 +284,8 @@ def test_opening_a_damaged_file_quarantines_it(
     path.chmod(0o644)
     path.unlink() if damage == "gone" else os.truncate(path, 3000)
     with pytest.raises(Conflict):
-        PackShelf(catalogue, store).take(pack_id)
-    assert catalogue.find_pack(pack_id).problem is not None
+        PackShelf(catalogue, store).take(pack_id, EVERYTHING)
+    assert catalogue.find_pack(pack_id, EVERYTHING).problem is not None
     assert store.quarantined(pack_id).exists() is (damage == "cut")
 
 
@@ -299,21 +300,21 @@ def test_a_file_that_cannot_be_read_just_now_is_not_damaged(
     with monkeypatch.context() as patched:
         patched.setattr("h5py.File", too_many)
         with pytest.raises(Unavailable):
-            PackShelf(catalogue, store).take(pack_id)
+            PackShelf(catalogue, store).take(pack_id, EVERYTHING)
     away = store.root / "away"
     (store.root / "packs").rename(away)
     with pytest.raises(Unavailable, match="the store is gone"):
-        PackShelf(catalogue, store).take(pack_id)
+        PackShelf(catalogue, store).take(pack_id, EVERYTHING)
     with catalogue.database.write() as connection, pytest.raises(Unavailable):
         catalogue.hit(connection, pack_id, store)
     away.rename(store.root / "packs")
-    assert PackShelf(catalogue, store).take(pack_id)
+    assert PackShelf(catalogue, store).take(pack_id, EVERYTHING)
 
 
 def test_a_pack_built_since_is_not_quarantined(catalogue: Catalogue, store: Store) -> None:
     pack_id, _ = keep_real_pack(catalogue, store)
     publish.quarantine(catalogue, store, pack_id, CorruptData("old news"), etag="another")
-    assert catalogue.find_sound_pack(pack_id)
+    assert catalogue.find_sound_pack(pack_id, EVERYTHING)
     publish.quarantine(catalogue, store, "unknown", CorruptData("x"))
 
 
@@ -338,7 +339,7 @@ def test_a_quarantine_that_crashes_never_leaves_a_bad_pack_served(
         with pytest.raises(Crash):
             publish.quarantine(catalogue, store, pack_id, CorruptData("damage"))
     if before:
-        assert catalogue.find_sound_pack(pack_id), "nothing had happened yet"
+        assert catalogue.find_sound_pack(pack_id, EVERYTHING), "nothing had happened yet"
         return
     with catalogue.database.write() as connection:
         assert catalogue.hit(connection, pack_id, store) is None

@@ -19,6 +19,7 @@ from cache.jobs import Job, Jobs
 from cache.leases import Leases
 from cache.pack import open_pack
 from cache.recipe import Numerics, Tap, pack_id
+from cache.sight import EVERYTHING
 from cache.store import Store
 from tests.pictures import write_image_folder
 from tests.working import (
@@ -83,7 +84,7 @@ def test_features_equal_a_plain_torch_loop(store: Store, folder: Path) -> None:
     manifest = register(store, folder)
     with working(store) as context:
         (job,) = build(context, manifest, recipe_of())
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert job.state == "succeeded", job.error
     assert job.result == {
         "pack_id": job.spec["pack_id"],
@@ -193,7 +194,7 @@ def test_broken_images_are_masked_counted_and_named(store: Store, folder: Path) 
     manifest = register(store, folder)
     with working(store) as context:
         (job,) = build(context, manifest, recipe_of())
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert job.result is not None
     assert job.result["rows_invalid"] == 2
     assert row.invalid_rows == ["train/a/003.png", "validation/b/001.png"]
@@ -301,7 +302,7 @@ def test_an_interrupted_extraction_goes_on_from_its_last_shard(
         monkeypatch.setattr(forward_pass.Building, "finish", stop_after_two)
         step(context, EXTRACTION)
         jobs = Jobs(context.database)
-        assert jobs.get(job.id).state == "queued"
+        assert jobs.get(job.id, EVERYTHING).state == "queued"
         assert store.building(job.spec["pack_id"]).exists()
         assert not store.pack(job.spec["pack_id"]).exists()
     finished.clear()
@@ -312,9 +313,9 @@ def test_an_interrupted_extraction_goes_on_from_its_last_shard(
             lambda self, start, stop: (finished.append(start), original(self, start, stop))[1],
         )
         step(context, EXTRACTION)
-        assert Jobs(context.database).get(job.id).state == "succeeded"
+        assert Jobs(context.database).get(job.id, EVERYTHING).state == "succeeded"
         assert finished == [128, 192, 256]
-        resumed = context.catalogue.find_pack(job.spec["pack_id"])
+        resumed = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
         assert resumed.provenance["rows_resumed"] == 128
     other = Store(tmp_path / "other", store.data_root).create()
     register(other, folder)
@@ -348,8 +349,8 @@ def test_a_damaged_shard_of_an_interrupted_extraction_is_computed_again(
         file.write(b"damage")
     with working(store) as context:
         step(context, EXTRACTION)
-        assert Jobs(context.database).get(job.id).state == "succeeded"
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        assert Jobs(context.database).get(job.id, EVERYTHING).state == "succeeded"
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert row.provenance["rows_resumed"] == 64
     assert open_pack(store.pack(row.pack_id)).failed_shards() == []
 
@@ -375,11 +376,11 @@ def test_what_a_cancelled_extraction_has_done_is_there_for_the_next_one(
         monkeypatch.setattr(forward_pass.Building, "finish", cancel)
         step(context, EXTRACTION)
         monkeypatch.undo()
-        assert jobs.get(job.id).state == "cancelled"
+        assert jobs.get(job.id, EVERYTHING).state == "cancelled"
         assert list((store.root / "packs").iterdir()) == []
         (again,) = build(context, manifest, recipe)
         assert again.id != job.id
-        row = context.catalogue.find_pack(again.spec["pack_id"])
+        row = context.catalogue.find_pack(again.spec["pack_id"], EVERYTHING)
     assert row.provenance["rows_resumed"] == 128
     assert list((store.root / "building").iterdir()) == []
     assert open_pack(store.pack(row.pack_id)).failed_shards() == []
@@ -400,7 +401,7 @@ def test_a_worker_that_lost_its_lease_publishes_nothing(
 
         monkeypatch.setattr(extract_module, "certificates", usurped)
         step(context, EXTRACTION)
-        assert Jobs(context.database).get(job.id).state == "running"
+        assert Jobs(context.database).get(job.id, EVERYTHING).state == "running"
     assert list((store.root / "packs").iterdir()) == []
     assert store.building(job.spec["pack_id"]).exists(), "the new owner goes on with it"
 
@@ -421,12 +422,12 @@ def test_a_worker_that_died_between_rename_and_catalogue_is_made_good(
         monkeypatch.setattr(Leases, "finish", killed)
         step(context, EXTRACTION)
         before = read_features(store, job)
-        assert not context.catalogue.has_pack(job.spec["pack_id"])
+        assert not context.catalogue.has_pack(job.spec["pack_id"], EVERYTHING)
         monkeypatch.undo()
         time.sleep(0.2)
     with working(store) as context:
         step(context, EXTRACTION)
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert row.provenance["rows_resumed"] == 50
     assert open_pack(store.pack(row.pack_id)).failed_shards() == []
     np.testing.assert_array_equal(read_features(store, job), before)
@@ -442,7 +443,7 @@ def test_an_unexpected_error_fails_the_job_and_the_worker_lives(
     with working(store) as context:
         (job,) = submit(context, manifest, [recipe_of()])
         assert loop.step(context, {"extract": explode})
-        ended = Jobs(context.database).get(job.id)
+        ended = Jobs(context.database).get(job.id, EVERYTHING)
         assert ended.state == "failed"
         assert ended.error is not None
         assert ended.error["detail"] == "ZeroDivisionError: boom"
@@ -486,4 +487,4 @@ def test_a_lease_that_ran_out_stops_the_work_before_it_records_anything(
         monkeypatch.setattr(worker_context, "make_engine", frozen)
         step(context, EXTRACTION)
         assert context.leases.recorded_shards(job.spec["pack_id"]) == []
-        assert Jobs(context.database).get(job.id).state == "running"
+        assert Jobs(context.database).get(job.id, EVERYTHING).state == "running"

@@ -26,6 +26,7 @@ from cache.jobs import Job, Jobs
 from cache.leases import Leases
 from cache.pack import open_pack
 from cache.recipe import Tap
+from cache.sight import EVERYTHING
 from cache.store import Store
 from cache.tables import jobs as jobs_table
 from tests.pictures import write_image_folder
@@ -56,7 +57,7 @@ def again(context: Context, job: Job) -> Job:
     """One more step, and the job after it."""
     make_due(context)
     assert step(context, EXTRACTION)
-    return Jobs(context.database).get(job.id)
+    return Jobs(context.database).get(job.id, EVERYTHING)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_a_passing_fault_pauses_the_job_and_costs_nothing(
             assert not step(context, EXTRACTION), "it pauses"
             assert len(context.leases.recorded_shards(job.spec["pack_id"])) == 2
         ended = again(context, job)
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert ended.state == "succeeded", ended.error
     assert row.provenance["rows_resumed"] == 128
     assert open_pack(store.pack(row.pack_id)).failed_shards() == []
@@ -198,7 +199,7 @@ def test_a_commit_whose_answer_was_lost_publishes_once(
     with working(store) as context:
         (job,) = submit(context, manifest, [RECIPE])
         assert again(context, job).state == "succeeded"
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert open_pack(store.pack(row.pack_id)).failed_shards() == []
 
 
@@ -287,7 +288,7 @@ def test_a_store_that_is_not_mounted_is_waited_for(store: Store, folder: Path) -
         (store.root / "store.id").rename(away)
         with pytest.raises(Unavailable, match="the store is gone"):
             step(context, EXTRACTION)
-        assert Jobs(context.database).get(job.id).state == "queued"
+        assert Jobs(context.database).get(job.id, EVERYTHING).state == "queued"
         away.rename(store.root / "store.id")
         assert again(context, job).state == "succeeded"
 

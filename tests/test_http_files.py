@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xxhash
 
+from cache.sight import EVERYTHING
 from cache.store import Store
 from tests.serving import Serving, serving
 from tests.talking import keep_pack
@@ -169,7 +170,7 @@ def test_a_name_in_other_letters(served: Serving) -> None:
     from cache.rows import PackRow
     from service.routes.files import _disposition
 
-    row = served.http.app.state.featurepack.catalogue.find_pack(PACK)  # type: ignore[attr-defined]
+    row = served.http.app.state.featurepack.catalogue.find_pack(PACK, EVERYTHING)  # type: ignore[attr-defined]
     named = _disposition(PackRow(**vars(row) | {"dataset": "Äpfel"}))
     assert 'filename="resnet18__pfel_' in named
     assert "filename*=UTF-8''resnet18_%C3%84pfel_" in named

@@ -70,9 +70,9 @@ def test_seconds_follow_from_the_rate_that_was_measured(store: Store) -> None:
         database = Database(f"sqlite:///{store.root / 'featurepack.db'}")
         rates = Rates(database)
         (machine,) = {one.machine for one in Catalogue(database).live_workers(60)}
-        rates.keep(machine, recipe, 2.0)
-        rates.keep(machine, recipe, 4.0)
-        rates.keep("a machine whose worker is gone", recipe, 100.0)
+        rates.keep("", machine, recipe, 2.0)
+        rates.keep("", machine, recipe, 4.0)
+        rates.keep("", "a machine whose worker is gone", recipe, 100.0)
         estimate = service.post("/v1/jobs/estimate", body | {"weights": "random:1"})["items"][0]
         database.close()
     assert (estimate["seconds"], estimate["images_per_second"]) == (1.5, 4.0)

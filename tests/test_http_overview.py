@@ -12,6 +12,7 @@ from cache.database import Database
 from cache.jobs import Jobs, NewJob
 from cache.leases import Leases
 from cache.rows import HeadRow
+from cache.sight import UNOWNED
 from cache.store import Store
 from tests.keeping import keep_real_pack
 from tests.serving import Serving, serving
@@ -81,8 +82,8 @@ def test_the_overview_says_what_was_saved(empty: Serving, catalogue: Catalogue) 
     add(catalogue, "2", hits=1, rows=200, bytes=30, recipe_id="unknown rate")
     jobs, leases = Jobs(catalogue.database), Leases(catalogue.database)
     for number in range(4):
-        jobs.enqueue(NewJob("extract", f"e{number}", {"pack_id": f"p{number}"}))
-    jobs.enqueue(NewJob("head", "h", {}))
+        jobs.enqueue(NewJob("extract", f"e{number}", {"pack_id": f"p{number}"}, UNOWNED))
+    jobs.enqueue(NewJob("head", "h", {}, UNOWNED))
     catalogue.worker_seen("idle", "cpu", "m", 500)
     catalogue.worker_seen("busy", "cuda:0", "m", 400)
     (job,) = leases.claim("busy", ["extract"], 30)

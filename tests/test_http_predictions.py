@@ -21,6 +21,7 @@ from cache.database import Database
 from cache.identity import sha256_file
 from cache.jobs import Jobs, NewJob
 from cache.recipe import Tap
+from cache.sight import EVERYTHING, UNOWNED
 from cache.store import Store
 from service.routes import predictions
 from tests.serving import PAIR, Serving, images, serving, wait, worker_running, zipped
@@ -240,9 +241,9 @@ def test_a_file_without_the_classifier_is_refused_by_the_worker(
     spec = {"recipe": recipe.as_dict(), "uploads": [], "top": 5}
     with working(store, weights_dir=tmp_path) as context:
         jobs = Jobs(context.database)
-        job = jobs.enqueue(NewJob("classify", "classify:1", spec))
+        job = jobs.enqueue(NewJob("classify", "classify:1", spec, UNOWNED))
         step(context, QUICK)
-        error = jobs.get(job.id).error
+        error = jobs.get(job.id, EVERYTHING).error
     assert error
     assert "classifier.1.weight is missing" in error["detail"]
     assert error["remedy"].startswith("use weights with a classifier")

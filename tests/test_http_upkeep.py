@@ -22,6 +22,7 @@ from cache.database import Database
 from cache.errors import Conflict
 from cache.identity import hash_file, hash_shard
 from cache.locks import unused
+from cache.sight import EVERYTHING
 from cache.store import Store
 from cache.tables import packs
 from service.routes.files import _file
@@ -180,7 +181,7 @@ def response(served: Serving, pack: dict[str, Any]) -> Response:
     """What answers a request for the file."""
     request = Request({"type": "http", "method": "GET", "headers": []})
     kept = served.http.app.state.featurepack
-    return _file(request, kept, *kept.shelf.take(pack["pack_id"]))
+    return _file(request, kept, *kept.shelf.take(pack["pack_id"], EVERYTHING))
 
 
 @pytest.fixture

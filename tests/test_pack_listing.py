@@ -13,6 +13,7 @@ from cache.database import Database
 from cache.errors import CorruptData, InvalidRequest
 from cache.pack_listing import PackFilter, PackSort
 from cache.rows import HeadRow
+from cache.sight import EVERYTHING
 from cache.tables import packs
 from tests.test_catalogue import pack_row
 
@@ -36,7 +37,7 @@ def score(catalogue: Catalogue, pack_id: str, head_id: str, accuracy: float | No
 
 
 def found(catalogue: Catalogue, words: str = "", **filters: Any) -> set[str]:
-    page = catalogue.packs(PackFilter(words, **filters))
+    page = catalogue.packs(EVERYTHING, PackFilter(words, **filters))
     assert page.total == len(page.items)
     return {row.pack_id for row in page.items}
 
@@ -99,7 +100,7 @@ def test_pages_of_every_order_show_each_pack_once(
             expected[pack_id] = value
     ids, cursor = [], None
     while True:
-        page = catalogue.packs(sort=sort, descending=descending, cursor=cursor, limit=5)
+        page = catalogue.packs(EVERYTHING, sort=sort, descending=descending, cursor=cursor, limit=5)
         assert page.total == 23
         ids += [row.pack_id for row in page.items]
         if (cursor := page.next_cursor) is None:
@@ -111,10 +112,10 @@ def test_pages_of_every_order_show_each_pack_once(
 def test_a_cursor_is_of_one_order(catalogue: Catalogue) -> None:
     for number in range(3):
         add(catalogue, str(number))
-    cursor = catalogue.packs(limit=1).next_cursor
+    cursor = catalogue.packs(EVERYTHING, limit=1).next_cursor
     for sort, descending in (("hits", True), ("network", True), ("created", False)):
         with pytest.raises(InvalidRequest, match="not one of ours"):
-            catalogue.packs(sort=sort, descending=descending, cursor=cursor)  # type: ignore[arg-type]
+            catalogue.packs(EVERYTHING, sort=sort, descending=descending, cursor=cursor)  # type: ignore[arg-type]
 
 
 def test_the_best_head_of_each_pack(catalogue: Catalogue) -> None:
@@ -130,7 +131,7 @@ def test_the_best_head_of_each_pack(catalogue: Catalogue) -> None:
     best = catalogue.best_heads(["1", "2", "3"])
     assert {pack_id: head.head_id for pack_id, head in best.items()} == {"1": "b"}
     assert (best["1"].method, best["1"].accuracy) == ("linear", 0.9)
-    assert catalogue.packs(sort="accuracy").items[0].pack_id == "1"
+    assert catalogue.packs(EVERYTHING, sort="accuracy").items[0].pack_id == "1"
     catalogue.forget_head("b")
     assert catalogue.best_heads(["1"])["1"].head_id == "c"
 

@@ -16,6 +16,7 @@ from cache.eviction import evict
 from cache.jobs import Jobs
 from cache.pack import Pack, open_pack
 from cache.publish import delete_pack
+from cache.sight import EVERYTHING
 from cache.store import Store
 from cache.upkeep import sweep
 from tests.keeping import keep_real_pack
@@ -250,7 +251,7 @@ def test_a_job_for_a_file_that_was_replaced_says_so(store: Store) -> None:
         with context.database.write() as connection:
             connection.exec_driver_sql("UPDATE packs SET etag = 'new'")
         assert step(context, FILES)
-        ended = Jobs(context.database).get(job["id"])
+        ended = Jobs(context.database).get(job["id"], EVERYTHING)
         assert ended.error is not None
         assert "built anew" in ended.error["detail"]
         assert derived(store) == []

@@ -13,10 +13,11 @@ from cache.database import Database
 from cache.errors import Conflict, InvalidRequest, LeaseLost, NotFound, Unavailable
 from cache.jobs import Job, Jobs, NewJob
 from cache.leases import MAX_DEATHS, MAX_FAILURES, SUSPECT_DEATHS, Leases, Shard, pause_after
+from cache.sight import EVERYTHING, UNOWNED
 from cache.submitters import MAX_SUBMITTERS
 from cache.tables import jobs as jobs_table
 
-NEW = NewJob("extract", "extract:a", {"pack_id": "a"})
+NEW = NewJob("extract", "extract:a", {"pack_id": "a"}, UNOWNED)
 ZERO = Shard(0, b"0" * 16, copied=3)
 
 
@@ -58,7 +59,7 @@ def test_many_submitters_at_once_get_one_job(database: Database) -> None:
 
 def test_an_answer_that_is_there_makes_no_job(database: Database) -> None:
     assert Jobs(database).submit(NEW, lambda _: "the pack") == "the pack"
-    assert Jobs(database).page().items == []
+    assert Jobs(database).page(EVERYTHING).items == []
 
 
 def test_a_finished_job_does_not_stop_a_new_one(database: Database) -> None:
@@ -136,7 +137,7 @@ def test_a_job_is_taken_over_when_its_lease_has_ended_and_the_first_worker_is_fe
     assert published == []
     assert leases.recorded_shards("a") == [ZERO]
     leases.finish(theirs, lambda _: {"pack_id": "a"})
-    assert Jobs(database).get(mine.id).result == {"pack_id": "a"}
+    assert Jobs(database).get(mine.id, EVERYTHING).result == {"pack_id": "a"}
 
 
 def test_a_heartbeat_prolongs_the_lease(database: Database) -> None:
@@ -157,7 +158,7 @@ def test_a_result_is_published_with_the_end_of_the_job_or_not_at_all(database: D
 
     with pytest.raises(OSError, match="the disk is gone"):
         Leases(database).finish(mine, publish)
-    assert Jobs(database).get(mine.id).state == "running"
+    assert Jobs(database).get(mine.id, EVERYTHING).state == "running"
 
 
 def test_handing_back_keeps_the_shards_and_counts_no_death(database: Database) -> None:
@@ -175,7 +176,7 @@ def test_a_job_that_kills_its_workers_fails_for_good(database: Database) -> None
     for _ in range(MAX_DEATHS):
         assert claim(database, lease_seconds=-1)
     assert claim(database) == []
-    ended = Jobs(database).get(job.id)
+    ended = Jobs(database).get(job.id, EVERYTHING)
     assert ended.state == "failed"
     assert ended.error is not None
     assert "workers died" in ended.error["detail"]
@@ -206,16 +207,16 @@ def test_a_passing_fault_is_tried_again_after_growing_pauses(database: Database)
         (mine,) = claim(database)
         began = time.time()
         leases.retry(mine, Unavailable("the disk is full", remedy="make space"))
-        job = jobs.get(mine.id)
+        job = jobs.get(mine.id, EVERYTHING)
         assert (job.state, job.failures) == ("queued", failures)
         assert job.next_try == pytest.approx(began + pause_after(failures), abs=0.5)
         assert claim(database) == [], "it pauses"
         make_due(database)
     (mine,) = claim(database)
     leases.record_shards(mine, [ZERO])
-    assert jobs.get(mine.id).failures == 0, "it gets on, so the pauses begin anew"
+    assert jobs.get(mine.id, EVERYTHING).failures == 0, "it gets on, so the pauses begin anew"
     leases.finish(mine, lambda _: {})
-    ended = jobs.get(mine.id)
+    ended = jobs.get(mine.id, EVERYTHING)
     assert ended.state == "succeeded"
     assert [one["outcome"] for one in ended.attempts] == ["retrying"] * 3 + ["succeeded"]
     assert ended.attempts[0]["error"]["detail"] == "the disk is full"
@@ -230,7 +231,7 @@ def test_a_fault_that_does_not_pass_fails_the_job_in_the_end(database: Database)
         Leases(database).retry(mine, Unavailable("no disk"))
         make_due(database)
     assert claim(database) == []
-    ended = Jobs(database).get(job.id)
+    ended = Jobs(database).get(job.id, EVERYTHING)
     assert ended.error is not None
     assert (ended.state, ended.error["detail"]) == ("failed", "no disk")
 
@@ -248,7 +249,7 @@ def test_a_job_that_is_to_be_cancelled_is_not_tried_again(database: Database) ->
     (mine,) = claim(database)
     Jobs(database).cancel(job.id)
     Leases(database).retry(mine, Unavailable("no disk"))
-    assert Jobs(database).get(job.id).state == "cancelled"
+    assert Jobs(database).get(job.id, EVERYTHING).state == "cancelled"
 
 
 def test_the_pauses_grow_and_end_growing() -> None:
@@ -331,7 +332,7 @@ def test_cancelling(database: Database) -> None:
     assert jobs.cancel(running.id).cancelling
     assert leases.heartbeat(mine, 30) is True
     leases.end_cancelled(mine)
-    assert jobs.get(running.id).state == "cancelled"
+    assert jobs.get(running.id, EVERYTHING).state == "cancelled"
     done = submit(database)
     leases.finish(claim(database)[0], lambda _: {})
     with pytest.raises(Conflict, match="already succeeded"):
@@ -357,20 +358,20 @@ def test_a_job_whose_worker_died_while_it_was_cancelled_is_cancelled(database: D
     Jobs(database).cancel(job.id)
     time.sleep(0.02)
     assert claim(database) == []
-    assert Jobs(database).get(job.id).state == "cancelled"
+    assert Jobs(database).get(job.id, EVERYTHING).state == "cancelled"
 
 
 def test_pages_show_every_job_once_while_more_come(database: Database) -> None:
     ids = [submit(database, replace(NEW, key=str(number))).id for number in range(7)]
-    page = Jobs(database).page(limit=3)
+    page = Jobs(database).page(EVERYTHING, limit=3)
     seen = [job.id for job in page.items]
     submit(database, replace(NEW, key="late"))
     while page.next_cursor:
-        page = Jobs(database).page(limit=3, cursor=page.next_cursor)
+        page = Jobs(database).page(EVERYTHING, limit=3, cursor=page.next_cursor)
         seen += [job.id for job in page.items]
     assert seen == ids[::-1]
     with pytest.raises(InvalidRequest, match="not one of ours"):
-        Jobs(database).page(cursor="bm8=")
+        Jobs(database).page(EVERYTHING, cursor="bm8=")
 
 
 def test_migrating_again_changes_nothing(database: Database) -> None:
@@ -380,7 +381,7 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(Jobs(database).page().items) == 1
+    assert len(Jobs(database).page(EVERYTHING).items) == 1
 
 
 def test_a_client_that_freezes_in_a_transaction_loses_it(

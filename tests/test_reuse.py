@@ -18,6 +18,7 @@ from cache.pack_writer import PackWriter
 from cache.recipe import Tap
 from cache.reuse import find_known, first_rows
 from cache.row_index import index_of, keys_of, open_index
+from cache.sight import EVERYTHING
 from cache.store import Store
 from tests.pictures import write_image_folder
 from tests.working import build, count_images, recipe_of, register, submit, working
@@ -176,7 +177,7 @@ def test_a_dataset_that_grew_costs_what_it_grew(
         computed.clear()
         manifest = register(store, folder)
         (after,) = build(context, manifest, recipe)
-        row = context.catalogue.find_pack(after.spec["pack_id"])
+        row = context.catalogue.find_pack(after.spec["pack_id"], EVERYTHING)
     assert result(before) == (0, 120)
     assert result(after) == (120, 12)
     assert sum(computed) == 12
@@ -198,8 +199,8 @@ def test_a_view_of_a_cached_set_costs_nothing(store: Store, computed: list[int])
         (whole,) = build(context, manifest, recipe_of())
         computed.clear()
         (job,) = build(context, View(per_class=10).apply(manifest), recipe_of())
-        row = context.catalogue.find_pack(job.spec["pack_id"])
-        source = context.catalogue.find_pack(whole.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
+        source = context.catalogue.find_pack(whole.spec["pack_id"], EVERYTHING)
     assert result(job) == (20, 0)
     assert computed == []
     assert row.provenance["engine"] is None
@@ -222,7 +223,7 @@ def test_identical_images_are_computed_once(
     recipe = recipe_of(tap=Tap("layer1.1.relu_1"))
     with working(store) as context:
         (job,) = build(context, register(store, folder), recipe)
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert result(job) == (50, 150)
     assert sum(computed) == 150
     assert row.invalid_rows == ["train/a/010.png", "train/a/199.png"]
@@ -303,7 +304,7 @@ def test_damaged_rows_are_computed_and_their_pack_is_set_aside(
             file["features"][70, 3] += 1
         view = View(limit=199).apply(manifest)
         (job,) = build(context, view, recipe)
-        assert context.catalogue.find_pack(whole.spec["pack_id"]).problem is not None
+        assert context.catalogue.find_pack(whole.spec["pack_id"], EVERYTHING).problem is not None
         missing = set(manifest.row_id_N) - set(view.row_id_N)
         in_shard = 64 - sum(64 <= manifest.row_id_N.index(name) < 128 for name in missing)
         assert result(job) == (199 - in_shard, in_shard)
@@ -327,8 +328,8 @@ def test_a_mark_that_was_damaged_is_not_handed_on(store: Store, tmp_path: Path) 
             file["valid"][4], file["valid"][7] = 1, 0
         view = View(limit=59).apply(manifest)
         (job,) = build(context, view, recipe_of())
-        assert context.catalogue.find_pack(whole.spec["pack_id"]).problem is not None
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        assert context.catalogue.find_pack(whole.spec["pack_id"], EVERYTHING).problem is not None
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert result(job) == (0, 59)
     assert row.invalid_rows == ["train/a/004.png"]
 
@@ -359,7 +360,7 @@ def test_sources_are_named_after_a_resumption(
         monkeypatch.undo()
     with working(store) as context:
         assert step(context, EXTRACTION)
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert row.provenance["rows_resumed"] == 128
     assert row.provenance["copied_from"] == {first.spec["pack_id"]: 200}
     assert row.provenance["certificate"]["copied_from"] == [first.spec["pack_id"]]

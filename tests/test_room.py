@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cache.errors import InvalidRequest
 from cache.jobs import Jobs
+from cache.sight import EVERYTHING
 from cache.store import Store
 from cache.tables import packs
 from tests.pictures import write_image_folder
@@ -35,7 +36,7 @@ def test_a_worker_makes_room_for_a_pack(store: Store, folder: Path) -> None:
     manifest = register(store, folder)
     with working(store) as context:
         (first,) = build(context, manifest, recipe_of(weights="random:1"))
-        size = context.catalogue.find_pack(first.spec["pack_id"]).bytes
+        size = context.catalogue.find_pack(first.spec["pack_id"], EVERYTHING).bytes
     with working(store, max_pack_bytes=3 * size // 2) as context:
         (job,) = build(context, manifest, recipe_of(weights="random:2"))
         assert (job.state, job.failures) == ("queued", 1)
@@ -43,8 +44,10 @@ def test_a_worker_makes_room_for_a_pack(store: Store, folder: Path) -> None:
         make_idle(context)
         submit(context, manifest, [recipe_of(weights="random:2")])  # its pause is over
         assert step(context, EXTRACTION)
-        assert Jobs(context.database).get(job.id).state == "succeeded"
-        assert [row.pack_id for row in context.catalogue.packs().items] == [job.spec["pack_id"]]
+        assert Jobs(context.database).get(job.id, EVERYTHING).state == "succeeded"
+        assert [row.pack_id for row in context.catalogue.packs(EVERYTHING).items] == [
+            job.spec["pack_id"]
+        ]
     with working(store, max_pack_bytes=1000) as context:
         (job,) = build(context, manifest, recipe_of(weights="random:3"))
         assert job.state == "failed"
@@ -52,7 +55,7 @@ def test_a_worker_makes_room_for_a_pack(store: Store, folder: Path) -> None:
         assert job.error["kind"] == "too-large"
         make_idle(context)
         tidy(context)
-        assert context.catalogue.packs().items == []
+        assert context.catalogue.packs(EVERYTHING).items == []
 
 
 def test_a_worker_sweeps(store: Store) -> None:

@@ -17,6 +17,7 @@ from cache.errors import InvalidRequest, LeaseLost
 from cache.jobs import Jobs
 from cache.pack_writer import PackWriter
 from cache.recipe import Tap
+from cache.sight import EVERYTHING
 from cache.store import Store
 from tests.pictures import write_image_folder
 from tests.processes import (
@@ -97,7 +98,7 @@ def test_a_pack_is_what_one_device_makes(
     first = [event for event in events if isinstance(event, Done)][: len(events) // 2]
     assert len({row for done in first for row in done.row_N.tolist()}) > 500
     with working(store) as context:
-        row = context.catalogue.find_pack(jobs[0].spec["pack_id"])
+        row = context.catalogue.find_pack(jobs[0].spec["pack_id"], EVERYTHING)
     assert row.provenance["device"].startswith("2 x cpu")
     assert row.provenance["limited_by"] in ("decode", "compute", "write")
     assert row.provenance["rows_computed"] == 1099, "a repeat is copied"
@@ -149,13 +150,13 @@ def test_a_process_that_dies_costs_no_finished_shard(
         (job,) = submit(context, register(store, folder), TAPS[:1])
         assert step(context, EXTRACTION)
         assert killed
-        assert Jobs(context.database).get(job.id).state == "queued"
+        assert Jobs(context.database).get(job.id, EVERYTHING).state == "queued"
         assert "the process of cpu died" in caplog.text
         assert len(context.leases.recorded_shards(job.spec["pack_id"])) >= 4
         wait_until(lambda: step(context, EXTRACTION))
-        done = Jobs(context.database).get(job.id)
+        done = Jobs(context.database).get(job.id, EVERYTHING)
         assert done.state == "succeeded", done.error
-        row = context.catalogue.find_pack(job.spec["pack_id"])
+        row = context.catalogue.find_pack(job.spec["pack_id"], EVERYTHING)
     assert row.provenance["rows_resumed"] >= 128
 
 

@@ -12,6 +12,7 @@ from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.errors import Conflict, NotFound
 from cache.rows import HeadRow, StudyRow
+from cache.sight import EVERYTHING
 from cache.studies import Studies
 from service.paired import Paired, paired
 from service.study_answers import StudyAnswer
@@ -40,9 +41,9 @@ def test_a_study_is_kept_once_and_knows_who_wants_it(database: Database) -> None
         studies.join(connection, ROW, "ann")
         studies.join(connection, ROW, "bob")
         studies.join(connection, ROW, "ann")
-    kept = studies.find("s")
+    kept = studies.find("s", EVERYTHING)
     assert (kept.cells, list(kept.submitters)) == (ROW.cells, ["ann", "bob"])
-    assert [row.study_id for row in studies.page().items] == ["s"]
+    assert [row.study_id for row in studies.page(EVERYTHING).items] == ["s"]
     with database.write() as connection:
         with pytest.raises(Conflict, match="'eve' is not among those who want study s: ann, bob"):
             studies.leave(connection, "s", "eve", force=False)

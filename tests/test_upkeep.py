@@ -19,6 +19,7 @@ from cache.dataset import ImageLocation, Manifest
 from cache.errors import Conflict, CorruptData
 from cache.jobs import Job, Jobs, NewJob
 from cache.rows import DatasetRow, HeadRow, WeightsRow
+from cache.sight import EVERYTHING, UNOWNED
 from cache.store import FOLDERS, Store
 from cache.tables import jobs as jobs_table
 from cache.tables import shards
@@ -37,7 +38,9 @@ def catalogue(database: Database, store: Store) -> Catalogue:
 
 
 def submit(catalogue: Catalogue, kind: str, **spec: Any) -> Job:
-    return Jobs(catalogue.database).enqueue(NewJob(kind, f"{kind}:{len(spec)}:{spec}", spec))
+    return Jobs(catalogue.database).enqueue(
+        NewJob(kind, f"{kind}:{len(spec)}:{spec}", spec, UNOWNED)
+    )
 
 
 def end_all(catalogue: Catalogue) -> None:
@@ -76,7 +79,7 @@ def recorded(catalogue: Catalogue) -> list[str]:
 
 
 def names(catalogue: Catalogue) -> list[str]:
-    return sorted(row.pack_id for row in catalogue.packs().items)
+    return sorted(row.pack_id for row in catalogue.packs(EVERYTHING).items)
 
 
 # Which store
@@ -109,7 +112,7 @@ def test_nothing_is_swept_where_the_volume_went_away(catalogue: Catalogue, store
     store.create()
     with pytest.raises(Conflict):
         sweep(catalogue, store, 0)
-    assert len(catalogue.packs().items) == 1
+    assert len(catalogue.packs(EVERYTHING).items) == 1
 
 
 # Unfinished work
@@ -197,7 +200,7 @@ def test_heads_and_checkpoints(catalogue: Catalogue, store: Store) -> None:
     swept = sweep(catalogue, store, 3600)
     assert swept.removed == ["heads/orphan.npz", "weights/cc.safetensors"]
     assert swept.forgotten == ["heads/lost", "weights/bb"]
-    assert catalogue.find_head("kept")
+    assert catalogue.find_head("kept", EVERYTHING)
     put(store.weights("dd", ".pth"), DAY)
     submit(catalogue, "weights", uploads=[])
     assert not sweep(catalogue, store, 0), "its row may come when the job ends"
@@ -234,7 +237,7 @@ def test_manifests_and_the_blobs_that_they_lie_in(catalogue: Catalogue, store: S
     swept = sweep(catalogue, store, 0)
     assert swept.removed == sorted([f"datasets/{unused.dataset_id}.h5", "datasets/other.images"])
     assert swept.forgotten == ["datasets/gone"]
-    catalogue.delete_dataset("set")
+    catalogue.delete_dataset("", "set")
     store.manifest(base.dataset_id).unlink()
     assert not sweep(catalogue, store, 0), "two manifests still lie in the blob"
     end_all(catalogue)
@@ -258,7 +261,7 @@ def test_rows_without_a_file(catalogue: Catalogue, store: Store) -> None:
     submit(catalogue, "extract", pack_id="building")
     assert sweep(catalogue, store, DAY).forgotten == ["packs/gone"]
     assert names(catalogue) == ["building"]
-    assert catalogue.find_head("h")
+    assert catalogue.find_head("h", EVERYTHING)
 
 
 def test_very_many_leftovers(catalogue: Catalogue, store: Store) -> None:
@@ -294,7 +297,7 @@ def test_quarantined_packs_go_in_time(catalogue: Catalogue, store: Store) -> Non
     add(catalogue, "add_pack", pack_row("a"))
     put(store.pack("a"))
     assert sweep(catalogue, store, 3600).removed == ["quarantine/a.h5"]
-    assert catalogue.find_sound_pack("a"), "it was built again meanwhile"
+    assert catalogue.find_sound_pack("a", EVERYTHING), "it was built again meanwhile"
 
 
 # A lost database
@@ -316,10 +319,10 @@ def test_a_lost_database_gets_its_packs_back(
     fresh: Catalogue, store: Store, tmp_path: Path
 ) -> None:
     swept = sweep(fresh, store, 0)
-    (row,) = fresh.packs().items
+    (row,) = fresh.packs(EVERYTHING).items
     assert (swept.recovered, swept.removed) == ([row.pack_id], [])
     first = Database(f"sqlite:///{tmp_path / 'first.db'}")
-    (before,) = Catalogue(first).packs().items
+    (before,) = Catalogue(first).packs(EVERYTHING).items
     first.close()
     times = {"created": 0.0, "last_used": 0.0}
     assert vars(row) | times == vars(before) | times
@@ -356,7 +359,7 @@ def test_a_damaged_pack_without_a_row_does_not_come_back(
     assert not sweep(fresh, store, 3600)
     assert path.exists()
     assert sweep(fresh, store, 0).removed == [f"packs/{path.name}"]
-    assert fresh.packs().items == []
+    assert fresh.packs(EVERYTHING).items == []
 
 
 def test_a_pack_that_a_job_may_take_up_is_left_to_it(fresh: Catalogue, store: Store) -> None:

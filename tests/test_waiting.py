@@ -12,12 +12,13 @@ from cache.errors import InvalidRequest, Unavailable
 from cache.head_ids import head_id_of, head_job_key
 from cache.jobs import Job, Jobs, NewJob
 from cache.leases import MAX_DEATHS, MAX_FAILURES, Leases
+from cache.sight import EVERYTHING, UNOWNED
 from cache.tables import jobs as jobs_table
 from cache.waiting import release
 
-EXTRACT = NewJob("extract", "extract:a", {"pack_id": "a"}, submitter="ann")
+EXTRACT = NewJob("extract", "extract:a", {"pack_id": "a"}, UNOWNED, submitter="ann")
 SPEC = {"pack_id": "a", "method": "linear", "params": {}, "train": "train", "validation": None}
-HEAD = NewJob("head", head_job_key(SPEC), SPEC, after="extract:a")
+HEAD = NewJob("head", head_job_key(SPEC), SPEC, UNOWNED, after="extract:a")
 
 
 def submit(database: Database, new: NewJob) -> Job:
@@ -97,9 +98,11 @@ def test_it_fails_with_the_packs_job_and_says_why(database: Database, end: str) 
             leases.fail(mine, InvalidRequest("the layer is not there", value="x", remedy="mend it"))
         else:
             jobs.cancel(job.id, "ann")
-            assert jobs.get(head.id).state == "queued", "not before its worker has stopped"
+            assert jobs.get(head.id, EVERYTHING).state == "queued", (
+                "not before its worker has stopped"
+            )
             leases.end_cancelled(mine)
-    ended = jobs.get(head.id)
+    ended = jobs.get(head.id, EVERYTHING)
     assert ended.state == "failed"
     assert ended.finished is not None
     assert ended.error is not None
@@ -117,7 +120,7 @@ def test_a_head_that_is_withdrawn_while_it_waits_stays_so(database: Database) ->
     head = submit(database, HEAD)
     assert Jobs(database).cancel(head.id).state == "cancelled"
     publish(database, claim(database, "extract")[0])
-    assert Jobs(database).get(head.id).state == "cancelled"
+    assert Jobs(database).get(head.id, EVERYTHING).state == "cancelled"
 
 
 def test_none_is_left_behind_when_the_pack_is_published_just_then(database: Database) -> None:
@@ -129,7 +132,7 @@ def test_none_is_left_behind_when_the_pack_is_published_just_then(database: Data
     def add(number: int) -> None:
         spec = SPEC | {"params": {"seed": number}}
         begun.wait()
-        submit(database, NewJob("head", head_job_key(spec), spec, after="extract:a"))
+        submit(database, NewJob("head", head_job_key(spec), spec, UNOWNED, after="extract:a"))
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
     for thread in threads:

@@ -16,6 +16,7 @@ from cache.dataset import Manifest
 from cache.engines import Choice
 from cache.jobs import Job, Jobs, NewJob
 from cache.recipe import Numerics, Recipe, Tap, Transform, pack_id
+from cache.sight import EVERYTHING, UNOWNED
 from cache.store import Store
 from worker import context as worker_context
 from worker.context import Context, open_context
@@ -85,7 +86,7 @@ def submit(
             "on_error": on_error,
         }
         together = f"{recipe.forward_id}-{manifest.dataset_id}"
-        new = NewJob("extract", f"extract:{new_id}", spec, together)
+        new = NewJob("extract", f"extract:{new_id}", spec, UNOWNED, together)
         job = Jobs(context.database).submit(new, lambda _: None)
         assert isinstance(job, Job)
         jobs.append(job)
@@ -107,7 +108,7 @@ def build(
     jobs = submit(context, manifest, recipes, on_error)
     while step(context, EXTRACTION):
         pass
-    return [Jobs(context.database).get(job.id) for job in jobs]
+    return [Jobs(context.database).get(job.id, EVERYTHING) for job in jobs]
 
 
 def plain_network(name: str, seed: int) -> torch.nn.Module:

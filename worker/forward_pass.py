@@ -22,6 +22,7 @@ from cache.jobs import Jobs
 from cache.pack_writer import Rows
 from cache.reuse import find_known
 from cache.rows import PackRow
+from cache.sight import EVERYTHING, Sight
 from worker.building import Building
 from worker.certificate import BeyondBound
 from worker.context import Context
@@ -95,7 +96,8 @@ class ForwardPass:
         """Look up what is known, and open each pack's file."""
         context, manifest = self.context, self.manifest
         for planned in self.plan.packs:
-            rows = context.catalogue.relatives(planned.recipe.recipe_id)
+            seen = Sight(planned.job.space)
+            rows = context.catalogue.relatives(planned.recipe.recipe_id, seen)
             self.relatives |= {row.pack_id: row for row in rows}
             shape = tuple(rows[0].row_shape) if rows else self._row_shape(planned)
             self._make_room(planned, shape)  # first: of what is evicted nothing is known
@@ -206,8 +208,8 @@ class ForwardPass:
         """Whether broken images fail the jobs: not if somebody joined one who masks them."""
         if self.plan.on_error == "mask":
             return False
-        jobs = Jobs(self.context.database)
-        now = [self.lease.insist(partial(jobs.get, one.job.id)) for one in self.plan.packs]
+        get = partial(Jobs(self.context.database).get, sight=EVERYTHING)
+        now = [self.lease.insist(partial(get, one.job.id)) for one in self.plan.packs]
         return all(job.spec["on_error"] == "fail" for job in now)
 
     def _finish(self, spans: deque[Span], next_row: int) -> None:
@@ -238,4 +240,5 @@ class ForwardPass:
             return
         rate = self.tally.rate
         with suppress(Unavailable):  # it is only a figure
-            self.context.rates.keep(self.context.machine, self.plan.recipe, rate)
+            space, machine = self.manifest.space, self.context.machine
+            self.context.rates.keep(space, machine, self.plan.recipe, rate)

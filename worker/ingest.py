@@ -26,6 +26,7 @@ from cache.dataset import UNLABELLED, ImageLocation, Manifest, Splits
 from cache.disk_faults import unreadable
 from cache.errors import CorruptData, InvalidRequest, NotFound, TooLarge
 from cache.identity import DIGEST_BYTES, hash_file_bytes, hash_pixels
+from cache.sight import SHARED
 from cache.store import Store
 from worker.pixels.image_reader import ImageReader
 from worker.sources.layout import split_order
@@ -46,8 +47,12 @@ def ingest(
     store: Store,
     limits: IngestLimits = IngestLimits(),  # noqa: B008 - a frozen value
     progress: Progress | None = None,
+    *,
+    space: str = SHARED,
 ) -> Manifest:
     """Take in the images that ``spec`` names (see ``open_source``) and publish their manifest.
+
+    Images of another space are not looked for, so how long it takes tells nothing of them.
 
     Raises:
         InvalidRequest, NotFound, TooLarge, CorruptData, Unavailable: as the source is; an empty
@@ -58,7 +63,7 @@ def ingest(
         source = open_source(spec, store, limits)
         with source.resources, closing(source.images):
             rows = _take(source, beside, limits, progress or (lambda _: None))
-        manifest = rows.manifest(source)
+        manifest = rows.manifest(source).within(space)
         if source.folder is None:
             manifest = _publish(manifest, beside, store)
         _save(manifest, store)

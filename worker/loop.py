@@ -12,6 +12,7 @@ from pathlib import Path
 from cache.errors import FeaturepackError, LeaseLost, Unavailable, from_dict
 from cache.jobs import Job, Jobs
 from cache.origin import doing
+from cache.sight import EVERYTHING
 from worker.context import Context
 from worker.faults import as_failure, is_passing
 from worker.lease import Cancelled, Lease, Stopping
@@ -100,7 +101,7 @@ def _clear_uploads(context: Context, jobs: list[Job]) -> None:
     """What was uploaded for a job has done its duty when the job has ended, and not before."""
     for job in jobs:
         uploads = job.spec.get("uploads", ())
-        if uploads and Jobs(context.database).get(job.id).is_final:
+        if uploads and Jobs(context.database).get(job.id, EVERYTHING).is_final:
             for upload in uploads:
                 Path(upload["path"]).unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from cache.errors import NotFound
 from service.advice import plan_advice
 from service.advice_answers import AdviceAnswer
+from service.caller import Asking
 from service.negotiation import MEDIA_TYPES, chosen_format
 from service.state import Kept
 from service.study_requests import AdviceRequest
@@ -29,15 +30,17 @@ KIND = "advice"
     responses={200: {"model": AdviceAnswer, "description": "every head has ended"}},
 )
 async def advise(
-    request: AdviceRequest, response: Response, kept: Kept, prefer: Prefer = None
+    request: AdviceRequest, response: Response, kept: Kept, caller: Asking, prefer: Prefer = None
 ) -> AdviceAnswer:
     """Advice on one network and one dataset: 200 when all figures are there, else 202.
 
     Linear heads on several layers, extracted by one forward pass, and on the last one with parts
     of train. The same request again goes on with what is there.
     """
-    plan = await run_sync(plan_advice, kept, request)
-    row = await run_sync(submit_study, kept, plan, KIND, request.submitter, request.priority)
+    plan = await run_sync(plan_advice, kept, caller, request)
+    row = await run_sync(
+        submit_study, kept, caller, plan, KIND, request.submitter, request.priority
+    )
     seen = await wait_for_study(kept, row, wait_seconds(prefer))
     answer = AdviceAnswer.of(row, seen)
     response.status_code = 202 if answer.state == "running" else 200
@@ -53,6 +56,7 @@ async def advise(
 async def get_advice(
     advice_id: str,
     kept: Kept,
+    caller: Asking,
     format: Annotated[str | None, Query(description="json or markdown; else by Accept")] = None,
     accept: Annotated[str | None, Header()] = None,
     prefer: Prefer = None,
@@ -61,7 +65,7 @@ async def get_advice(
     below ``/v1/studies`` with the same id.
     """
     chosen = chosen_format(format, accept, ("json", "markdown"))
-    row = await run_sync(kept.studies.find, advice_id)
+    row = await run_sync(kept.studies.find, advice_id, caller.sight)
     if row.kind != KIND:
         raise NotFound(
             f"{advice_id!r} is a study, and no advice",

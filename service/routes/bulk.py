@@ -9,10 +9,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from cache import publish
-from cache.errors import NotFound
+from cache.errors import Forbidden, NotFound
 from service import request as incoming
 from service.answers import Listing
+from service.caller import Asking
 from service.problems import Problem, document
+from service.routes.packs import own_pack
 from service.state import Kept
 
 router = APIRouter(prefix="/v1/packs", tags=["packs"])
@@ -43,13 +45,14 @@ class Done(BaseModel):
 
 
 @router.post("/delete")
-def delete_packs(body: PacksRequest, request: Request, kept: Kept) -> Listing[Done]:
+def delete_packs(body: PacksRequest, request: Request, kept: Kept, caller: Asking) -> Listing[Done]:
     """Delete packs and their heads, at most 500 at once, as ``DELETE /v1/packs/{id}`` does one.
 
-    Packs that are not there do not keep the others.
+    Packs that are not there, or are another team's, do not keep the others.
     """
 
     def delete(pack_id: str) -> None:
+        own_pack(kept, caller, pack_id)
         publish.delete_pack(kept.catalogue, kept.store, pack_id)
         kept.shelf.forget(pack_id)
 
@@ -57,11 +60,14 @@ def delete_packs(body: PacksRequest, request: Request, kept: Kept) -> Listing[Do
 
 
 @router.post("/pin")
-def pin_packs(body: PinRequest, request: Request, kept: Kept) -> Listing[Done]:
+def pin_packs(body: PinRequest, request: Request, kept: Kept, caller: Asking) -> Listing[Done]:
     """Pin packs, or let them be evicted again, at most 500 at once."""
-    return _each(
-        body.pack_ids, request, lambda pack_id: kept.catalogue.pin_pack(pack_id, body.pinned)
-    )
+
+    def pin(pack_id: str) -> None:
+        own_pack(kept, caller, pack_id)
+        kept.catalogue.pin_pack(pack_id, body.pinned)
+
+    return _each(body.pack_ids, request, pin)
 
 
 def _each(pack_ids: list[str], request: Request, do: Callable[[str], object]) -> Listing[Done]:
@@ -71,7 +77,7 @@ def _each(pack_ids: list[str], request: Request, do: Callable[[str], object]) ->
         problem = None
         try:
             do(pack_id)
-        except NotFound as error:
+        except (NotFound, Forbidden) as error:
             problem = Problem(**document(error, request))
         answers.append(Done(pack_id=pack_id, done=problem is None, problem=problem))
     return Listing(items=answers)

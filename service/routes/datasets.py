@@ -14,7 +14,9 @@ from starlette.datastructures import FormData, UploadFile
 from cache.errors import Conflict, InvalidRequest
 from cache.identity import blake2b_hex, canonical_json
 from cache.jobs import Job, NewJob
+from cache.sight import EVERYTHING, Owner, Sight
 from service.answers import DatasetAnswer, JobAnswer, Listing, listing
+from service.caller import Asking, Caller
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.problems import validated
 from service.request import body_schema
@@ -36,6 +38,11 @@ _BODY: dict[str, Any] = {
                     "required": ["name", "file"],
                     "properties": {
                         "name": {"type": "string"},
+                        "private": {
+                            "type": "boolean",
+                            "description": "seen by one's own team alone, with all that is made "
+                            "of it",
+                        },
                         "file": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
@@ -52,7 +59,7 @@ _BODY: dict[str, Any] = {
 
 @router.post("", status_code=201, openapi_extra=_BODY, response_model=DatasetAnswer | JobAnswer)
 async def register(
-    request: Request, response: Response, kept: Kept, prefer: Prefer = None
+    request: Request, response: Response, kept: Kept, caller: Asking, prefer: Prefer = None
 ) -> DatasetAnswer | JobAnswer:
     """Register a source (JSON) or upload images (multipart).
 
@@ -61,21 +68,22 @@ async def register(
     """
     if request.headers.get("content-type", "").startswith("multipart/"):
         async with request.form(max_files=100) as form:
-            job = await run_sync(_submit_upload, kept, form)
+            job = await run_sync(_submit_upload, kept, caller, form)
     else:
         wanted = await validated(request, DatasetRequest)
-        source = wanted.source.model_dump()
-        job = await run_sync(_submit, kept, wanted.name, source, [])
+        source, where = wanted.source.model_dump(), caller.owner(private=wanted.private)
+        job = await run_sync(_submit, kept, caller, where, wanted.name, source, [])
     job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
     if job.result is None:
         return JobAnswer.of(job)
     name, version = job.result["dataset"], job.result["version"]
     response.headers["Location"] = f"/v1/datasets/{quote(name)}"
-    row = await run_sync(kept.catalogue.find_dataset, f"{name}@{version}")
+    found = Sight(job.space)
+    row = await run_sync(kept.catalogue.find_dataset, f"{name}@{version}", found)
     return DatasetAnswer.of(row)
 
 
-def _submit_upload(kept: State, form: FormData) -> Job:
+def _submit_upload(kept: State, caller: Caller, form: FormData) -> Job:
     files = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
     if not files:
         raise InvalidRequest(
@@ -89,50 +97,92 @@ def _submit_upload(kept: State, form: FormData) -> Job:
             value=form.get("name"),
             remedy="send a part 'name': letters, digits, '_', '.', '-', at most 100",
         ) from error
+    where = caller.owner(private=_is_private(form))
     with saved(kept.store, files) as uploads:
-        return _submit(kept, name, {"kind": "upload"}, uploads)
+        return _submit(kept, caller, where, name, {"kind": "upload"}, uploads)
 
 
-def _submit(kept: State, name: str, source: dict[str, Any], uploads: list[Upload]) -> Job:
-    """The same source under the same name at the same time is one job; uploads never are."""
+def _is_private(form: FormData) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(form.get("private", False))
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"the part 'private' is {form['private']!r}",
+            value=str(form["private"]),
+            remedy="send true or false, or leave it out",
+        ) from error
+
+
+def _submit(
+    kept: State,
+    caller: Caller,
+    where: Owner,
+    name: str,
+    source: dict[str, Any],
+    uploads: list[Upload],
+) -> Job:
+    """The same source under the same name at the same time is one job; uploads never are.
+
+    Raises:
+        Forbidden: the name is another team's.
+    """
+    owner = _owner_of_name(kept, caller, where, name)
     once = uuid4().hex if uploads else blake2b_hex(canonical_json(source))
+    key = f"ingest:{where.space}/{name}:{once}" if where.space else f"ingest:{name}:{once}"
     spec = {
         "name": name,
         "source": source,
         "uploads": uploads,
         "max_bytes": kept.settings.max_upload_bytes,
     }
-    return kept.jobs.enqueue(NewJob("ingest", f"ingest:{name}:{once}", spec))
+    return kept.jobs.enqueue(NewJob("ingest", key, spec, owner, submitter=caller.submitter(None)))
+
+
+def _owner_of_name(kept: State, caller: Caller, where: Owner, name: str) -> Owner:
+    """Whose a new version will be: the name's, if it is taken already. Raises Forbidden."""
+    versions = kept.catalogue.dataset_versions(where.space, name)
+    if not versions:
+        return where
+    caller.must_own(versions[0].team, f"the shared dataset {name!r}")
+    return Owner(where.space, versions[0].team)
 
 
 @router.get("")
 def list_datasets(
-    kept: Kept, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+    kept: Kept, caller: Asking, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Listing[DatasetAnswer]:
     """The newest version of every dataset."""
-    return listing(kept.catalogue.datasets(cursor=cursor, limit=limit), DatasetAnswer.of)
+    return listing(
+        kept.catalogue.datasets(caller.sight, cursor=cursor, limit=limit), DatasetAnswer.of
+    )
 
 
 @router.get("/{name}")
-def get_dataset(name: str, kept: Kept) -> DatasetAnswer:
+def get_dataset(name: str, kept: Kept, caller: Asking) -> DatasetAnswer:
     """A dataset by name (its newest version), or by ``name@version``."""
-    row = kept.catalogue.find_dataset(name)
-    versions = kept.catalogue.dataset_versions(row.name)
+    row = kept.catalogue.find_dataset(name, caller.sight)
+    versions = kept.catalogue.dataset_versions(row.space, row.name)
     return DatasetAnswer.of(row, [version.version for version in versions])
 
 
 @router.delete("/{name}", status_code=204)
-def delete_dataset(name: str, kept: Kept) -> None:
+def delete_dataset(name: str, kept: Kept, caller: Asking) -> None:
     """Forget all versions of a dataset and the images that only it has. Packs stay."""
-    row = kept.catalogue.find_dataset(name)
-    using = [
-        job.id for job in kept.jobs.all_active("extract") if job.spec["dataset"]["name"] == row.name
+    row = kept.catalogue.find_dataset(name, caller.sight)
+    caller.must_own(row.team, f"the dataset {row.name!r}")
+    extracting = [
+        job
+        for job in kept.jobs.all_active(EVERYTHING, "extract")
+        if job.spec["dataset"]["name"] == row.name
     ]
+    using = [job.id for job in extracting if caller.sight.sees(job.space)]
     if using:
         raise Conflict(
             f"dataset {row.name!r} is being extracted",
             value=using,
             remedy="wait for those jobs or cancel them",
         )
-    for dataset_id in kept.catalogue.delete_dataset(row.name):
-        kept.store.remove_dataset(dataset_id)
+    forgotten = kept.catalogue.delete_dataset(row.space, row.name)
+    if not extracting:  # jobs of others may need the images: then a sweep removes them later
+        for dataset_id in forgotten:
+            kept.store.remove_dataset(dataset_id)

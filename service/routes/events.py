@@ -8,16 +8,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from service.caller import Asking
 from service.news import News
 from service.state import Kept
 
 router = APIRouter(prefix="/v1/events", tags=["jobs"])
 
 
-async def news_with_room(kept: Kept) -> News:
+async def news_with_room(kept: Kept, caller: Asking) -> News:
     """Checked before the stream begins, while the answer can still be a problem."""
-    kept.news.check_room()
-    return kept.news
+    news = kept.news.of(caller.sight)
+    news.check_room()
+    return news
 
 
 @router.get("", response_class=EventSourceResponse)

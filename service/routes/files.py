@@ -15,6 +15,7 @@ from cache.pack import Pack
 from cache.places import Place
 from cache.rows import PackRow
 from service import problems
+from service.caller import Asking
 from service.direct import DirectRoute, answer
 from service.parameters import documented
 from service.ranges import is_known, range_holds, wanted_span
@@ -64,9 +65,9 @@ class LayoutAnswer(BaseModel):
 
 
 @router.get("/layout")
-def get_layout(pack_id: str, kept: Kept) -> LayoutAnswer:
+def get_layout(pack_id: str, kept: Kept, caller: Asking) -> LayoutAnswer:
     """Where each array begins in the file that ``/file`` serves, its dtype and its shape."""
-    row, pack = kept.shelf.take(pack_id)
+    row, pack = kept.shelf.take(pack_id, caller.sight)
     return LayoutAnswer(
         pack_id=pack_id,
         etag=row.etag,
@@ -81,8 +82,7 @@ def get_layout(pack_id: str, kept: Kept) -> LayoutAnswer:
 @direct.get("/file", response_class=Response, responses=_FILE, openapi_extra=documented())
 async def get_file(request: Request) -> Response:
     """The HDF5 file. ``Range`` (one range), ``If-Range`` and ``If-None-Match`` work."""
-    pack_id, kept = request.path_params["pack_id"], state_of(request)
-    return await answer(kept, pack_id, partial(_file, request, kept), is_quick=True)
+    return await answer(request, partial(_file, request, state_of(request)), is_quick=True)
 
 
 def _file(request: Request, kept: State, row: PackRow, pack: Pack) -> Response:

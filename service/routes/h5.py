@@ -24,6 +24,7 @@ from h5grove.encoders import encode
 from h5grove.utils import parse_slice
 
 from cache.errors import FeaturepackError, InvalidRequest, NotFound, TooLarge, Unavailable
+from service.caller import Asking, Caller
 from service.state import Kept, State
 
 router = APIRouter(prefix="/h5/{pack_id}", tags=["hdf5"])
@@ -42,6 +43,7 @@ _LINKS = "none"  # a pack has none; should one ever have, it leads nowhere
 async def get_attr(
     pack_id: str,
     kept: Kept,
+    caller: Asking,
     path: Path = "/",
     attr_keys: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
@@ -50,13 +52,14 @@ async def get_attr(
     def attributes(content: Any) -> Any:
         return encode(_of_kind(content, ResolvedEntityContent).attributes(attr_keys), "json")
 
-    return await _answer(kept, pack_id, path, attributes)
+    return await _answer(kept, caller, pack_id, path, attributes)
 
 
 @router.get("/data/")
 async def get_data(
     pack_id: str,
     kept: Kept,
+    caller: Asking,
     path: Path = "/",
     dtype: Literal["origin", "safe"] = "origin",
     format: Literal["json", "bin", "npy", "csv", "tiff"] = "json",
@@ -72,52 +75,62 @@ async def get_data(
             raise InvalidRequest(f"{path!r} holds texts", value=format, remedy="use format=json")
         return encode(array.data(selection, flatten, dtype), format)
 
-    return await _answer(kept, pack_id, path, data)
+    return await _answer(kept, caller, pack_id, path, data)
 
 
 @router.get("/meta/")
-async def get_meta(pack_id: str, kept: Kept, path: Path = "/") -> Response:
+async def get_meta(pack_id: str, kept: Kept, caller: Asking, path: Path = "/") -> Response:
     """What a group or an array is, and what a group holds."""
-    return await _answer(kept, pack_id, path, lambda content: encode(content.metadata(), "json"))
+    return await _answer(
+        kept, caller, pack_id, path, lambda content: encode(content.metadata(), "json")
+    )
 
 
 @router.get("/stats/")
 async def get_stats(
-    pack_id: str, kept: Kept, path: Path = "/", selection: Selected = None
+    pack_id: str, kept: Kept, caller: Asking, path: Path = "/", selection: Selected = None
 ) -> Response:
     """Smallest and largest value, mean and deviation of an array, of at most 64 MiB."""
 
     def stats(content: Any) -> Any:
         return encode(_affordable(content, selection).data_stats(selection), "json")
 
-    return await _answer(kept, pack_id, path, stats)
+    return await _answer(kept, caller, pack_id, path, stats)
 
 
 @router.get("/paths/")
-async def get_paths(pack_id: str, kept: Kept, path: Path = "/") -> Response:
+async def get_paths(pack_id: str, kept: Kept, caller: Asking, path: Path = "/") -> Response:
     """The paths of everything in a group."""
     return await _answer(
-        kept, pack_id, path, lambda paths: encode(paths, "json"), get_list_of_paths
+        kept, caller, pack_id, path, lambda paths: encode(paths, "json"), get_list_of_paths
     )
 
 
 async def _answer(
     kept: State,
+    caller: Caller,
     pack_id: str,
     path: str,
     made: Callable[[Any], Any],
     opened: Callable[..., Any] = get_content_from_file,
 ) -> Response:
     with kept.transfers.place(large=True) as limiter:
-        work = partial(_read, kept, pack_id, path, made, opened)
+        work = partial(_read, kept, caller, pack_id, path, made, opened)
         answer = await run_sync(work, limiter=limiter)
     return Response(answer.content, headers=answer.headers)
 
 
 def _read(
-    kept: State, pack_id: str, path: str, made: Callable[[Any], Any], opened: Callable[..., Any]
+    kept: State,
+    caller: Caller,
+    pack_id: str,
+    path: str,
+    made: Callable[[Any], Any],
+    opened: Callable[..., Any],
 ) -> Any:
-    kept.shelf.take(pack_id)  # NotFound where nobody knows it, whatever the id looks like
+    kept.shelf.take(
+        pack_id, caller.sight
+    )  # NotFound where nobody knows it, whatever the id looks like
     file = str(kept.store.pack(pack_id))
     with (
         _as_ours(path),

@@ -15,6 +15,7 @@ from cache.identity import hash_file
 from cache.jobs import NewJob
 from cache.rows import HeadRow
 from service.answers import JobAnswer
+from service.caller import Asking, Caller
 from service.making import Making, made
 from service.negotiation import MEDIA_TYPES, Format, chosen_format
 from service.state import Kept, State
@@ -42,6 +43,7 @@ _ONNX: dict[int | str, dict[str, Any]] = {
 def get_weights(
     head_id: str,
     kept: Kept,
+    caller: Asking,
     format: Annotated[str | None, Query(description="npz or safetensors; else by Accept")] = None,
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -52,7 +54,7 @@ def get_weights(
     of text in the one, metadata in the other.
     """
     chosen = chosen_format(format, accept, WEIGHT_FORMATS)
-    row = kept.catalogue.find_head(head_id)
+    row = kept.catalogue.find_head(head_id, caller.sight)
     path, name = _file(kept, row), f"head_{head_id}.{chosen}"
     if chosen == "npz":
         return FileResponse(path, media_type=MEDIA_TYPES[chosen], filename=name)
@@ -71,6 +73,7 @@ def get_weights(
 async def get_onnx(
     head_id: str,
     kept: Kept,
+    caller: Asking,
     prefer: Prefer = None,
 ) -> Response:
     """Network and head as one ONNX file: 200 and the file, or 202 and the job that makes it.
@@ -78,17 +81,18 @@ async def get_onnx(
     Waits up to 30 seconds. ``images`` float32 [N, 3, H, W], transformed as the file's metadata
     says, give ``probabilities`` float32 [N, K].
     """
-    found = await made(kept, partial(_onnx, kept, head_id), prefer)
+    found = await made(kept, partial(_onnx, kept, caller, head_id), prefer)
     if isinstance(found, Response):
         return found
     return FileResponse(found, media_type=ONNX, filename=f"head_{head_id}.onnx")
 
 
-def _onnx(kept: State, head_id: str) -> Making:
+def _onnx(kept: State, caller: Caller, head_id: str) -> Making:
     """It is kept by the hash of the head's own file: a head that is trained again gets another."""
-    row = kept.catalogue.find_head(head_id)
+    row = kept.catalogue.find_head(head_id, caller.sight)
     spec = {"head_id": row.head_id, "head_hash": hash_file(_file(kept, row))}
-    job = NewJob("onnx", f"onnx:{row.head_id}:{spec['head_hash']}", spec)
+    key, owner = f"onnx:{row.head_id}:{spec['head_hash']}", caller.within(row.space)
+    job = NewJob("onnx", key, spec, owner, submitter=caller.submitter(None))
     return Making(kept.store.export(**spec), job)
 
 

@@ -14,7 +14,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from cache.errors import Unavailable
 from cache.jobs import Job
 from cache.rows import PackRow
+from cache.sight import EVERYTHING, Sight
 from service.answers import EstimateAnswer, JobAnswer, Listing, PackAnswer, Submissions, listing
+from service.caller import Asking
 from service.estimate import estimate
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.resolve import resolve
@@ -55,6 +57,7 @@ async def submit(
     request: JobRequest,
     response: Response,
     kept: Kept,
+    caller: Asking,
     prefer: Prefer = None,
 ) -> Answer:
     """Ask for a pack: 200 and the pack when it is cached, else 202 and the job that builds it.
@@ -62,8 +65,8 @@ async def submit(
     The same request twice is one job. With ``taps`` the answer lists a pack or job for each; they
     are built by one forward pass.
     """
-    wanted = await run_sync(resolve, kept, request)
-    found = [await run_sync(submit_pack, kept, wanted, r, request) for r in wanted.recipes]
+    wanted = await run_sync(resolve, kept, caller, request)
+    found = [await run_sync(submit_pack, kept, caller, wanted, r, request) for r in wanted.recipes]
     seconds = wait_seconds(prefer)
     if request.taps is None:
         return await _answer_one(kept, found[0], request.on_error, seconds, response)
@@ -89,21 +92,22 @@ async def _answer_one(
 
 async def _pack_or_job(kept: State, found: PackRow | Job, on_error: str) -> PackAnswer | JobAnswer:
     if isinstance(found, Job) and found.state == "succeeded":
-        found = await run_sync(kept.catalogue.find_pack, found.spec["pack_id"])
+        found = await run_sync(kept.catalogue.find_pack, found.spec["pack_id"], Sight(found.space))
         refuse_broken(found, on_error)  # the job may have been another's, who masks them
     return PackAnswer.of(found) if isinstance(found, PackRow) else JobAnswer.of(found)
 
 
 @router.post("/estimate")
-def estimate_jobs(request: JobRequest, kept: Kept) -> Listing[EstimateAnswer]:
+def estimate_jobs(request: JobRequest, kept: Kept, caller: Asking) -> Listing[EstimateAnswer]:
     """What a submission would cost, one item per tap. Computes nothing."""
-    wanted = resolve(kept, request)
+    wanted = resolve(kept, caller, request)
     return Listing(items=[estimate(kept, wanted, r, request.on_error) for r in wanted.recipes])
 
 
 @router.get("")
 def list_jobs(
     kept: Kept,
+    caller: Asking,
     state: Annotated[
         Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()
     ] = None,
@@ -112,14 +116,14 @@ def list_jobs(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[JobAnswer]:
     """Jobs, newest first."""
-    page = kept.jobs.page(state=state, kind=kind, cursor=cursor, limit=limit)
+    page = kept.jobs.page(caller.sight, state=state, kind=kind, cursor=cursor, limit=limit)
     return listing(page, JobAnswer.of)
 
 
 @router.get("/{job_id}")
-async def get_job(job_id: str, kept: Kept, prefer: Prefer = None) -> JobAnswer:
+async def get_job(job_id: str, kept: Kept, caller: Asking, prefer: Prefer = None) -> JobAnswer:
     """State, progress, result or error of a job. ``Prefer: wait=N`` waits for its end."""
-    job = await run_sync(kept.jobs.get, job_id)
+    job = await run_sync(kept.jobs.get, job_id, caller.sight)
     return JobAnswer.of(await wait_for(kept.jobs, job, wait_seconds(prefer)))
 
 
@@ -127,6 +131,7 @@ async def get_job(job_id: str, kept: Kept, prefer: Prefer = None) -> JobAnswer:
 def cancel_job(
     job_id: str,
     kept: Kept,
+    caller: Asking,
     submitter: Annotated[str | None, Query(description="who withdraws")] = None,
     force: Annotated[bool, Query(description="cancel it whoever wants it")] = False,
 ) -> JobAnswer:
@@ -135,7 +140,9 @@ def cancel_job(
     When the last has withdrawn a queued job ends, and the worker of a running one is asked to
     stop; what it has done is kept for a while.
     """
-    return JobAnswer.of(kept.jobs.cancel(job_id, submitter, force=force))
+    job = kept.jobs.get(job_id, caller.sight)
+    caller.must_want(job, f"job {job_id}", force=force)
+    return JobAnswer.of(kept.jobs.cancel(job_id, caller.submitter(submitter), force=force))
 
 
 @router.post(
@@ -148,10 +155,11 @@ def retry_job(
     job_id: str,
     response: Response,
     kept: Kept,
+    caller: Asking,
     submitter: Annotated[str | None, Query(description="who asks, as in POST /v1/jobs")] = None,
 ) -> PackAnswer | JobAnswer:
     """The same request again, after its job failed or was cancelled: 202 and another job."""
-    found = retry(kept, job_id, submitter)
+    found = retry(kept, caller, job_id, submitter)
     if isinstance(found, PackRow):
         response.status_code = 200
         response.headers["Location"] = f"/v1/packs/{found.pack_id}"
@@ -160,9 +168,9 @@ def retry_job(
     return JobAnswer.of(found)
 
 
-def existing_job(job_id: str, kept: Kept) -> Job:
+def existing_job(job_id: str, kept: Kept, caller: Asking) -> Job:
     """Looked up before the stream begins, while the answer can still be a problem."""
-    return kept.jobs.get(job_id)
+    return kept.jobs.get(job_id, caller.sight)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse)
@@ -174,6 +182,6 @@ async def job_events(
     while not job.is_final:
         await asyncio.sleep(EVENT_SECONDS)
         with suppress(Unavailable):  # the database is away; the stream goes on when it is back
-            told, job = job, await run_sync(kept.jobs.get, job.id)
+            told, job = job, await run_sync(kept.jobs.get, job.id, EVERYTHING)
             if job != told:
                 yield ServerSentEvent(data=JobAnswer.of(job), event="job")

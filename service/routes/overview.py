@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 from cache.jobs import FINAL_STATES, Job
 from cache.overview import Overview, PackTotals, hit_rate, lowest
 from cache.rows import WorkerRow
+from cache.sight import EVERYTHING, Sight
 from cache.tables import ACTIVE_STATES
 from service.answers import utc
+from service.caller import Asking
 from service.state import Kept
 from service.told import Documented, Progress
 
@@ -63,12 +65,14 @@ class WorkerAnswer(BaseModel):
     seen: datetime | None
     byte_limit: int | None
     jobs: list[WorkerJob]
+    busy: bool = Field(description="it has jobs, perhaps only such as others do not see")
 
     @classmethod
-    def of(cls, row: WorkerRow, running: list[Job]) -> WorkerAnswer:
+    def of(cls, row: WorkerRow, running: list[Job], sight: Sight) -> WorkerAnswer:
         times = {"started": utc(row.started), "seen": utc(row.seen)}
-        mine = [WorkerJob.of(job) for job in running if job.worker == row.worker]
-        return cls(**(vars(row) | times), jobs=mine)
+        mine = [job for job in running if job.worker == row.worker]
+        seen = [WorkerJob.of(job) for job in mine if sight.sees(job.space)]
+        return cls(**(vars(row) | times), jobs=seen, busy=bool(mine))
 
 
 class OverviewAnswer(BaseModel):
@@ -93,12 +97,12 @@ class OverviewAnswer(BaseModel):
 
 
 @router.get("")
-def get_overview(kept: Kept) -> OverviewAnswer:
+def get_overview(kept: Kept, caller: Asking) -> OverviewAnswer:
     """Everything that is kept, in a few numbers, and who works on what."""
-    overview = Overview(kept.database)
+    overview = Overview(kept.database, caller.sight)
     totals, extractions = overview.packs(), overview.extractions()
     workers = kept.catalogue.live_workers(kept.settings.worker_silence_seconds)
-    running = [job for job in kept.jobs.all_active() if job.state == "running"]
+    running = [job for job in kept.jobs.all_active(EVERYTHING) if job.state == "running"]
     none = dict.fromkeys((*ACTIVE_STATES, *FINAL_STATES), 0)
     return OverviewAnswer(
         packs=totals.packs,
@@ -115,5 +119,5 @@ def get_overview(kept: Kept) -> OverviewAnswer:
         seconds_saved=SavedAnswer.of(totals),
         counted=COUNTED,
         jobs=none | overview.jobs_by_state(),
-        workers=[WorkerAnswer.of(worker, running) for worker in workers],
+        workers=[WorkerAnswer.of(worker, running, caller.sight) for worker in workers],
     )

@@ -15,6 +15,7 @@ from cache.jobs import NewJob
 from cache.rows import PackRow
 from service.about import about_pack
 from service.answers import JobAnswer
+from service.caller import Asking, Caller
 from service.making import Making, made
 from service.negotiation import MEDIA_TYPES
 from service.ranges import is_known
@@ -79,17 +80,21 @@ _STATISTICS: dict[int | str, dict[str, Any]] = {200: {"model": StatisticsAnswer}
 
 @router.get("/statistics", responses=_STATISTICS | _MAKING)
 async def get_statistics(
-    pack_id: str, kept: Kept, prefer: Prefer = None, if_none_match: IfNoneMatch = None
+    pack_id: str,
+    kept: Kept,
+    caller: Asking,
+    prefer: Prefer = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Rows by class and split, and what the values are like: 200, or 202 and the job.
 
     Computed once by a worker, which is waited for up to 30 seconds, and kept with the pack.
     """
-    row = await run_sync(kept.catalogue.find_sound_pack, pack_id)
+    row = await run_sync(kept.catalogue.find_sound_pack, pack_id, caller.sight)
     headers = _headers(row, "statistics")
     if is_known(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    making = partial(_making, kept, row, "statistics", "statistics.json")
+    making = partial(_making, kept, caller, row, "statistics", "statistics.json")
     found = await made(kept, making, prefer)
     if isinstance(found, Response):
         return found
@@ -109,6 +114,7 @@ _MAP: dict[int | str, dict[str, Any]] = {
 async def get_map(
     pack_id: str,
     kept: Kept,
+    caller: Asking,
     method: Annotated[Literal["pca", "tsne"], Query()] = "pca",
     format: Annotated[
         Literal["npy", "raw"], Query(description="a structured array, or its records alone")
@@ -121,11 +127,11 @@ async def get_map(
     At most 100,000 rows by ``pca``, 5,000 by ``tsne``, drawn in the proportions of splits and
     classes; the same points every time. Kept with the pack.
     """
-    row = await run_sync(kept.catalogue.find_sound_pack, pack_id)
+    row = await run_sync(kept.catalogue.find_sound_pack, pack_id, caller.sight)
     headers = _headers(row, f"{method}-{format}")
     if is_known(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    making = partial(_making, kept, row, "map", f"{method}.npy", method=method)
+    making = partial(_making, kept, caller, row, "map", f"{method}.npy", method=method)
     found = await made(kept, making, prefer)
     if isinstance(found, Response):
         return found
@@ -136,10 +142,11 @@ async def get_map(
     return Response(points_N.tobytes(), media_type=MEDIA_TYPES["raw"], headers=headers)
 
 
-def _making(kept: State, row: PackRow, kind: str, what: str, **more: str) -> Making:
+def _making(kept: State, caller: Caller, row: PackRow, kind: str, what: str, **more: str) -> Making:
     kept.catalogue.touch_pack(row.pack_id)  # not to be evicted before its job is there
     spec = {"pack_id": row.pack_id, "etag": row.etag, "what": what} | about_pack(row) | more
-    job = NewJob(kind, f"{kind}:{row.pack_id}:{row.etag}:{what}", spec)
+    key, owner = f"{kind}:{row.pack_id}:{row.etag}:{what}", caller.within(row.space)
+    job = NewJob(kind, key, spec, owner, submitter=caller.submitter(None))
     return Making(kept.store.derived(row.pack_id, row.etag, what), job)
 
 

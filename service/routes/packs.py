@@ -11,8 +11,10 @@ from fastapi import APIRouter, Form, Query, Response, UploadFile
 from cache import publish
 from cache.jobs import Job, NewJob
 from cache.pack_listing import PackFilter, PackSort
+from cache.sight import Owner
 from service.about import about_pack
 from service.answers import Health, JobAnswer, PackAnswer
+from service.caller import Asking, Caller
 from service.pack_answers import PackListing
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.schemas import Name
@@ -26,6 +28,7 @@ router = APIRouter(prefix="/v1/packs", tags=["packs"])
 @router.get("")
 def list_packs(
     kept: Kept,
+    caller: Asking,
     q: Annotated[
         str, Query(description="words, each somewhere in network, dataset, tap or pack id")
     ] = "",
@@ -47,33 +50,36 @@ def list_packs(
     sound = None if health is None else health == "sound"
     wanted = PackFilter(q, network, dataset, tap, recipe_id, pinned, sound)
     page = kept.catalogue.packs(
-        wanted, sort=sort, descending=order == "desc", cursor=cursor, limit=limit
+        caller.sight, wanted, sort=sort, descending=order == "desc", cursor=cursor, limit=limit
     )
     return PackListing.of(page, kept.catalogue.best_heads([row.pack_id for row in page.items]))
 
 
 @router.get("/{pack_id}")
-def get_pack(pack_id: str, kept: Kept) -> PackAnswer:
+def get_pack(pack_id: str, kept: Kept, caller: Asking) -> PackAnswer:
     """One pack: its recipe, dataset, shape and provenance with the certificate."""
-    return PackAnswer.of(kept.catalogue.find_pack(pack_id))
+    return PackAnswer.of(kept.catalogue.find_pack(pack_id, caller.sight))
 
 
 @router.delete("/{pack_id}", status_code=204)
-def delete_pack(pack_id: str, kept: Kept) -> None:
+def delete_pack(pack_id: str, kept: Kept, caller: Asking) -> None:
     """Delete a pack and its heads. Whoever reads it now may finish."""
+    own_pack(kept, caller, pack_id)
     publish.delete_pack(kept.catalogue, kept.store, pack_id)
     kept.shelf.forget(pack_id)
 
 
 @router.put("/{pack_id}/pin")
-def pin_pack(pack_id: str, kept: Kept) -> PackAnswer:
+def pin_pack(pack_id: str, kept: Kept, caller: Asking) -> PackAnswer:
     """Keep a pack for good: it is never evicted to make room for others."""
+    own_pack(kept, caller, pack_id)
     return PackAnswer.of(kept.catalogue.pin_pack(pack_id, True))
 
 
 @router.delete("/{pack_id}/pin")
-def unpin_pack(pack_id: str, kept: Kept) -> PackAnswer:
+def unpin_pack(pack_id: str, kept: Kept, caller: Asking) -> PackAnswer:
     """Let a pack be evicted again when it is the least recently used one and room is needed."""
+    own_pack(kept, caller, pack_id)
     return PackAnswer.of(kept.catalogue.pin_pack(pack_id, False))
 
 
@@ -82,6 +88,7 @@ async def verify_pack(
     pack_id: str,
     response: Response,
     kept: Kept,
+    caller: Asking,
     rows: Annotated[
         int | None, Query(ge=1, description="extract so many random rows again and compare them")
     ] = None,
@@ -91,18 +98,26 @@ async def verify_pack(
 
     A pack that is not sound is quarantined: it is built anew when it is asked for again.
     """
-    job = await run_sync(_submit_verify, kept, pack_id, rows)
+    job = await run_sync(_submit_verify, kept, caller, pack_id, rows)
     job = await outcome(kept.jobs, job, wait_seconds(prefer), response)
     if job.is_final:
         response.status_code = 200
     return JobAnswer.of(job)
 
 
-def _submit_verify(kept: State, pack_id: str, rows: int | None) -> Job:
-    row = kept.catalogue.find_sound_pack(pack_id)
+def _submit_verify(kept: State, caller: Caller, pack_id: str, rows: int | None) -> Job:
+    row = kept.catalogue.find_sound_pack(pack_id, caller.sight)
     kept.catalogue.touch_pack(pack_id)  # not to be evicted before its job is there
     spec = {"pack_id": pack_id, "rows": rows} | about_pack(row)
-    return kept.jobs.enqueue(NewJob("verify", f"verify:{pack_id}:{rows or 0}", spec))
+    key = f"verify:{pack_id}:{rows or 0}"
+    owner, submitter = caller.within(row.space), caller.submitter(None)
+    return kept.jobs.enqueue(NewJob("verify", key, spec, owner, submitter=submitter))
+
+
+def own_pack(kept: State, caller: Caller, pack_id: str) -> None:
+    """Raises NotFound: there is no such pack to be seen. Forbidden: it is another team's."""
+    row = kept.catalogue.find_pack(pack_id, caller.sight)
+    caller.must_own(row.team, f"pack {pack_id}")
 
 
 @router.post("/import", status_code=201, response_model=PackAnswer | JobAnswer)
@@ -112,20 +127,33 @@ async def import_pack(
     train: UploadFile,
     response: Response,
     kept: Kept,
+    caller: Asking,
     validation: UploadFile | None = None,
+    private: Annotated[bool, Form(description="seen by one's own team alone")] = False,
     prefer: Prefer = None,
 ) -> PackAnswer | JobAnswer:
     """Take in the labs' bottleneck pickles as a pack: imported, recipe unknown."""
     files = {"train": train} | ({"validation": validation} if validation is not None else {})
-    job = await run_sync(_submit_import, kept, network, dataset, files)
+    owner = caller.owner(private=private)
+    job = await run_sync(_submit_import, kept, caller, owner, network, dataset, files)
     job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
     if job.result is None:
         return JobAnswer.of(job)
-    return PackAnswer.of(await run_sync(kept.catalogue.find_pack, job.result["pack_id"]))
+    return PackAnswer.of(
+        await run_sync(kept.catalogue.find_pack, job.result["pack_id"], caller.sight)
+    )
 
 
-def _submit_import(kept: State, network: str, dataset: str, files: dict[str, UploadFile]) -> Job:
+def _submit_import(
+    kept: State,
+    caller: Caller,
+    owner: Owner,
+    network: str,
+    dataset: str,
+    files: dict[str, UploadFile],
+) -> Job:
     with saved(kept.store, list(files.values())) as uploads:
         parts = [upload | {"split": split} for split, upload in zip(files, uploads, strict=True)]
         spec = {"network": network, "dataset": dataset, "uploads": parts}
-        return kept.jobs.enqueue(NewJob("import", f"import:{uuid4().hex}", spec))
+        key, submitter = f"import:{uuid4().hex}", caller.submitter(None)
+        return kept.jobs.enqueue(NewJob("import", key, spec, owner, submitter=submitter))

@@ -15,7 +15,9 @@ from cache.errors import InvalidRequest, NotFound, TooLarge
 from cache.jobs import Job, NewJob
 from cache.recipe import Recipe
 from cache.rows import HeadRow
+from cache.sight import Owner
 from service.answers import JobAnswer
+from service.caller import Asking, Caller
 from service.problems import validated
 from service.reading import numbers
 from service.request import body_schema
@@ -60,6 +62,7 @@ async def predict(
     request: Request,
     response: Response,
     kept: Kept,
+    caller: Asking,
     top: Top = 5,
     prefer: Prefer = None,
 ) -> JobAnswer:
@@ -69,14 +72,16 @@ async def predict(
     head. Rows (JSON, as for ``/v1/packs/{id}/rows``) are there already. Waits up to 30 seconds:
     200 and the job, whose ``result`` has the predictions, else 202.
     """
-    head = await run_sync(kept.catalogue.find_head, head_id)
+    head = await run_sync(kept.catalogue.find_head, head_id, caller.sight)
     if request.headers.get("content-type", "").lower().startswith("application/json"):
         asked = await validated(request, RowsRequest)
-        job = await run_sync(_submit_rows, kept, head, asked.selection(), top)
+        job = await run_sync(_submit_rows, kept, caller, head, asked.selection(), top)
     else:
         async with _images(request, top) as files:
             spec = {"head_id": head.head_id, "top": top}
-            job = await run_sync(_submit_images, kept, "predict", files, spec)
+            job = await run_sync(
+                _submit_images, kept, caller, caller.own(head.space), "predict", files, spec
+            )
     return await _answer(kept, job, prefer, response)
 
 
@@ -86,6 +91,7 @@ async def classify(
     request: Request,
     response: Response,
     kept: Kept,
+    caller: Asking,
     top: Top = 5,
     weights: Annotated[str, Query(description="as in POST /v1/jobs")] = "default",
     prefer: Prefer = None,
@@ -98,7 +104,7 @@ async def classify(
     recipe: Recipe = await run_sync(resolve_classifier, kept, name, weights)
     async with _images(request, top) as files:
         spec = {"recipe": recipe.as_dict(), "top": top}
-        job = await run_sync(_submit_images, kept, "classify", files, spec)
+        job = await run_sync(_submit_images, kept, caller, caller.own(), "classify", files, spec)
     return await _answer(kept, job, prefer, response)
 
 
@@ -114,16 +120,22 @@ async def _images(request: Request, top: int) -> AsyncIterator[list[UploadFile]]
 
 
 def _submit_images(
-    kept: State, kind: str, files: Sequence[UploadFile], spec: dict[str, Any]
+    kept: State,
+    caller: Caller,
+    owner: Owner,
+    kind: str,
+    files: Sequence[UploadFile],
+    spec: dict[str, Any],
 ) -> Job:
     with saved(kept.store, files) as uploads:
-        new = NewJob(kind, f"{kind}:{uuid4().hex}", spec | {"uploads": uploads})
+        key, submitter = f"{kind}:{uuid4().hex}", caller.submitter(None)
+        new = NewJob(kind, key, spec | {"uploads": uploads}, owner, submitter=submitter)
         return kept.jobs.enqueue(new)
 
 
-def _submit_rows(kept: State, head: HeadRow, selection: Selection, top: int) -> Job:
+def _submit_rows(kept: State, caller: Caller, head: HeadRow, selection: Selection, top: int) -> Job:
     try:
-        _, pack = kept.shelf.take(head.pack_id)
+        _, pack = kept.shelf.take(head.pack_id, caller.sight)
     except NotFound as error:
         raise NotFound(
             f"the pack {head.pack_id} of head {head.head_id} is gone: it was evicted",
@@ -134,7 +146,8 @@ def _submit_rows(kept: State, head: HeadRow, selection: Selection, top: int) -> 
     rows = selection.rows(pack)
     _check_size(len(rows), min(top, len(pack.classes)))
     spec = {"head_id": head.head_id, "rows": numbers(rows).tolist(), "top": top}
-    return kept.jobs.enqueue(NewJob("predict", f"predict:{uuid4().hex}", spec))
+    key, owner = f"predict:{uuid4().hex}", caller.own(head.space)
+    return kept.jobs.enqueue(NewJob("predict", key, spec, owner, submitter=caller.submitter(None)))
 
 
 def _check_size(images: int, top: int) -> None:

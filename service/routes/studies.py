@@ -8,6 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Response
 
 from service.answers import Listing, listing
+from service.caller import Asking
 from service.negotiation import MEDIA_TYPES, chosen_format
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.state import Kept
@@ -36,15 +37,17 @@ FORMATS: dict[int | str, dict[str, Any]] = {
 
 @router.post("", status_code=202, response_model=StudyAnswer, responses=FORMATS)
 async def compare(
-    request: StudyRequest, response: Response, kept: Kept, prefer: Prefer = None
+    request: StudyRequest, response: Response, kept: Kept, caller: Asking, prefer: Prefer = None
 ) -> StudyAnswer:
     """Compare: 200 when every head is there (or failed), else 202, and they are made meanwhile.
 
     Every combination is checked before anything is queued. The same study twice is one study; what
     failed or is gone is tried again.
     """
-    plan = await run_sync(planned, kept, request)
-    row = await run_sync(submit_study, kept, plan, "study", request.submitter, request.priority)
+    plan = await run_sync(planned, kept, caller, request)
+    row = await run_sync(
+        submit_study, kept, caller, plan, "study", request.submitter, request.priority
+    )
     seen = await wait_for_study(kept, row, wait_seconds(prefer))
     response.status_code = 202 if state_of(seen) == "running" else 200
     response.headers["Location"] = f"/v1/studies/{row.study_id}"
@@ -53,11 +56,11 @@ async def compare(
 
 @router.get("")
 def list_studies(
-    kept: Kept, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+    kept: Kept, caller: Asking, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Listing[StudyBrief]:
     """Studies, newest first, those of advice among them."""
     return listing(
-        kept.studies.page(cursor=cursor, limit=limit),
+        kept.studies.page(caller.sight, cursor=cursor, limit=limit),
         lambda row: StudyBrief.of(row, look(kept, row)),
     )
 
@@ -66,6 +69,7 @@ def list_studies(
 async def get_study(
     study_id: str,
     kept: Kept,
+    caller: Asking,
     format: Format = None,
     accept: Accept = None,
     prefer: Prefer = None,
@@ -74,7 +78,7 @@ async def get_study(
     Markdown. ``Prefer: wait=N`` waits until every cell has ended.
     """
     chosen = chosen_format(format, accept, ("json", "csv", "markdown"))
-    row = await run_sync(kept.studies.find, study_id)
+    row = await run_sync(kept.studies.find, study_id, caller.sight)
     seen = await wait_for_study(kept, row, wait_seconds(prefer))
     answer = StudyAnswer.of(row, seen)
     if chosen == "json":
@@ -87,11 +91,12 @@ async def get_study(
 def cancel(
     study_id: str,
     kept: Kept,
+    caller: Asking,
     submitter: Annotated[str | None, Query(description="who withdraws")] = None,
     force: Annotated[bool, Query(description="cancel it whoever wants it")] = False,
 ) -> StudyAnswer:
     """Withdraw one who wants the study. With the last, the jobs that nobody else wants end;
     heads that are there stay.
     """
-    row = cancel_study(kept, study_id, submitter, force=force)
+    row = cancel_study(kept, caller, study_id, submitter, force=force)
     return StudyAnswer.of(row, look(kept, row))

@@ -14,6 +14,7 @@ from cache.errors import CorruptData, InvalidRequest, NotFound
 from cache.manifest_file import load_manifest
 from cache.rows import PackRow
 from cache.stored_images import StoredImages
+from service.caller import Asking
 from service.ranges import is_known
 from service.state import Kept, State
 
@@ -36,13 +37,14 @@ async def get_thumbnail(
     pack_id: str,
     row: int,
     kept: Kept,
+    caller: Asking,
     size: Annotated[int, Query(ge=16, le=512, description="of the longer side; never enlarged")] = (
         64
     ),
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The image of a row, upright, as WebP. Browsers keep it for good."""
-    pack = await run_sync(kept.catalogue.find_pack, pack_id)
+    pack = await run_sync(kept.catalogue.find_pack, pack_id, caller.sight)
     manifest = await run_sync(_manifest_of, kept, pack, row)
     etag = f'"{manifest.hash_NH[row].tobytes().hex()}-{size}"'
     headers = {"ETag": etag, "Cache-Control": FOR_GOOD}

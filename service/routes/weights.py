@@ -11,6 +11,7 @@ from fastapi import APIRouter, Form, Response, UploadFile
 from cache import networks
 from cache.jobs import Job, NewJob
 from service.answers import CheckpointAnswer, JobAnswer, Listing, listing
+from service.caller import Asking, Caller
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.state import Kept, State
 from service.uploads import saved
@@ -25,14 +26,16 @@ async def upload_weights(
     file: UploadFile,
     response: Response,
     kept: Kept,
+    caller: Asking,
     prefer: Prefer = None,
 ) -> CheckpointAnswer | JobAnswer:
     """Upload a state dict (``.pth``, loaded with ``weights_only=True``) or ``.safetensors``.
 
-    It may lack layers behind the one you tap. One of another network is refused.
+    It may lack layers behind the one you tap. One of another network is refused. All teams may use
+    it.
     """
     info = networks.get(network)
-    job = await run_sync(_submit, kept, info.name, file)
+    job = await run_sync(_submit, kept, caller, info.name, file)
     job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
     if job.result is None:
         return JobAnswer.of(job)
@@ -41,10 +44,12 @@ async def upload_weights(
     return CheckpointAnswer.of(row)
 
 
-def _submit(kept: State, network: str, file: UploadFile) -> Job:
+def _submit(kept: State, caller: Caller, network: str, file: UploadFile) -> Job:
     with saved(kept.store, [file]) as uploads:
         spec = {"network": network, "uploads": uploads}
-        return kept.jobs.enqueue(NewJob("weights", f"weights:{uuid4().hex}", spec))
+        owner, submitter = caller.owner(private=False), caller.submitter(None)
+        new = NewJob("weights", f"weights:{uuid4().hex}", spec, owner, submitter=submitter)
+        return kept.jobs.enqueue(new)
 
 
 @router.get("")

@@ -6,6 +6,7 @@ from cache.database import Database
 from cache.errors import CorruptData
 from cache.jobs import Jobs, NewJob
 from cache.leases import Leases
+from cache.sight import UNOWNED
 from cache.store import Store
 from tests.browser.looking import Looking
 
@@ -19,7 +20,7 @@ def test_a_failed_job_says_why_and_is_tried_again_and_cancelled(
     looking.open("/jobs", "Jobs")
     looking.sees("No job has run yet")
     try:
-        jobs.enqueue(NewJob("verify", "verify:x:0", {"pack_id": "x", "rows": None}))
+        jobs.enqueue(NewJob("verify", "verify:x:0", {"pack_id": "x", "rows": None}, UNOWNED))
         page.get_by_text("Waits for a worker").wait_for()
         (job,) = leases.claim("w", ["verify"], 30)
         leases.progress(job, {"phase": "hashing", "rows_done": 10, "rows_total": 40})

@@ -20,6 +20,7 @@ import torch
 
 from cache.errors import FeaturepackError, Unavailable
 from cache.logs import log_to_stderr
+from cache.sight import EVERYTHING
 from worker.child import end_with_parent
 from worker.context import Context, open_context
 from worker.faults import as_failure
@@ -91,7 +92,7 @@ def _write(context: Context, head_id: str, path: Path) -> float:
     from worker.export import onnx_file  # takes a second, which the worker need not spend
     from worker.export.classifier import Classifier
 
-    row = context.catalogue.find_head(head_id)
+    row = context.catalogue.find_head(head_id, EVERYTHING)
     head, recipe = load_head(context, head_id), recipe_of(context, row)
     network = context.build_network(recipe, [recipe.tap.layer])
     classifier = Classifier(network, recipe, head).eval()

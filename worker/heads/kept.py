@@ -5,6 +5,7 @@ from __future__ import annotations
 from cache.errors import CorruptData, InvalidRequest
 from cache.recipe import Recipe
 from cache.rows import HeadRow
+from cache.sight import EVERYTHING
 from worker.context import Context
 from worker.heads.file import Head, load
 
@@ -35,7 +36,7 @@ def recipe_of(context: Context, head: HeadRow) -> Recipe:
         InvalidRequest: the head's pack was imported, so nobody knows how its rows were made.
         NotFound: the pack was evicted, and the head is from before heads kept their recipe.
     """
-    recipe = head.recipe or context.catalogue.find_pack(head.pack_id).recipe
+    recipe = head.recipe or context.catalogue.find_pack(head.pack_id, EVERYTHING).recipe
     if recipe.get("imported"):
         raise InvalidRequest(
             f"the recipe of pack {head.pack_id} is unknown: it was imported",

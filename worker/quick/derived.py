@@ -9,6 +9,7 @@ from cache.errors import Conflict
 from cache.jobs import Job
 from cache.pack import Pack
 from cache.publish import open_sound_pack
+from cache.sight import EVERYTHING
 from worker.context import Context
 
 
@@ -20,7 +21,7 @@ def opened(context: Context, job: Job) -> Iterator[Pack]:
         NotFound: the pack is gone.
         Conflict: it is quarantined, or was built anew since the job was submitted.
     """
-    row = context.catalogue.find_sound_pack(job.spec["pack_id"])
+    row = context.catalogue.find_sound_pack(job.spec["pack_id"], EVERYTHING)
     row, pack = open_sound_pack(context.catalogue, context.store, row)
     if row.etag != job.spec["etag"]:
         raise Conflict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cache.atomic import replacing
 from cache.jobs import Job
+from cache.sight import EVERYTHING
 from worker.context import Context
 from worker.export.process import export_in_process
 from worker.heads.kept import load_head, recipe_of
@@ -19,7 +20,7 @@ def export_onnx(context: Context, job: Job, lease: Lease) -> None:
         TooLarge: it does not fit into one file.
     """
     spec = job.spec
-    row = context.catalogue.find_head(spec["head_id"])
+    row = context.catalogue.find_head(spec["head_id"], EVERYTHING)
     load_head(context, row.head_id)  # here, too: what cannot be is said before a process starts
     recipe_of(context, row)
     lease.progress({"phase": "exporting"}, now=True)

@@ -9,6 +9,7 @@ from cache.head_ids import head_id_of, kept_params
 from cache.jobs import Job
 from cache.publish import open_sound_pack, publish_head
 from cache.rows import HeadRow
+from cache.sight import EVERYTHING
 from worker.context import Context
 from worker.heads.file import save
 from worker.heads.method import Run
@@ -31,7 +32,7 @@ def train_head(context: Context, job: Job, lease: Lease) -> None:
         lease.check()
         lease.progress(progress)
 
-    row = context.catalogue.find_sound_pack(spec["pack_id"])
+    row = context.catalogue.find_sound_pack(spec["pack_id"], EVERYTHING)
     _, pack = open_sound_pack(context.catalogue, context.store, row)
     with context.store.reading(row.pack_id):
         train, validation = splits_of(pack, spec["train"], spec["validation"], spec.get("subset"))

@@ -44,7 +44,7 @@ def import_pack(context: Context, job: Job, lease: Lease) -> None:
     }
     features_ND = _stack([features for features, _ in parts.values()])
     labels_N = np.concatenate([labels for _, labels in parts.values()])
-    manifest = _manifest(parts, features_ND, labels_N)
+    manifest = _manifest(parts, features_ND, labels_N).within(job.space)
     recipe = {
         "imported": True,
         "network": spec["network"],
@@ -53,6 +53,7 @@ def import_pack(context: Context, job: Job, lease: Lease) -> None:
     recipe_id = blake2b_hex(canonical_json(recipe))
     new_id = pack_id(recipe_id, manifest.dataset_id)
     dataset = {"name": spec["dataset"], "version": None, "view": None}
+    dataset |= {"space": job.space} if job.space else {}
     path = context.store.building(new_id) / f"{job.id}.h5"
     try:
         path.parent.mkdir(exist_ok=True)

@@ -25,7 +25,7 @@ def ingest_dataset(context: Context, job: Job, lease: Lease) -> None:
     opened = source | ({"files": uploads} if uploads else {})
     # The upload limit is about strangers' files; a folder or a public set may be larger.
     limits = IngestLimits(job.spec["max_bytes"]) if uploads else IngestLimits()
-    manifest = ingest(opened, context.store, limits, tell)
+    manifest = ingest(opened, context.store, limits, tell, space=job.space)
     row = DatasetRow(
         name=job.spec["name"],
         version=0,

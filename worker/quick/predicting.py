@@ -12,6 +12,7 @@ from cache.jobs import Job
 from cache.pack import Pack
 from cache.publish import open_sound_pack
 from cache.rows import HeadRow
+from cache.sight import EVERYTHING
 from worker.context import Context
 from worker.heads.file import Head
 from worker.heads.kept import load_head, recipe_of
@@ -31,7 +32,7 @@ def predict(context: Context, job: Job, lease: Lease) -> None:
         CorruptData: an image cannot be decoded, or the head's file is damaged.
     """
     spec = job.spec
-    row = context.catalogue.find_head(spec["head_id"])
+    row = context.catalogue.find_head(spec["head_id"], EVERYTHING)
     head = load_head(context, row.head_id)
     if "rows" in spec:
         predictions = _of_rows(context, row, head, spec["rows"], spec["top"], lease)
@@ -62,7 +63,7 @@ def _of_rows(
     """From the pack alone, without the network. Its file is held, so that it is not evicted."""
     found: list[dict[str, Any]] = []
     _, pack = open_sound_pack(
-        context.catalogue, context.store, context.catalogue.find_sound_pack(row.pack_id)
+        context.catalogue, context.store, context.catalogue.find_sound_pack(row.pack_id, EVERYTHING)
     )
     with context.store.reading(row.pack_id):
         for first in range(0, len(rows), BLOCK_ROWS):

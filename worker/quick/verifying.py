@@ -20,6 +20,7 @@ from cache.pack import Pack, open_pack
 from cache.publish import quarantine_in
 from cache.recipe import Recipe
 from cache.rows import PackRow
+from cache.sight import EVERYTHING
 from worker.certificate import compare, reference_rows
 from worker.context import Context
 from worker.lease import Lease
@@ -39,7 +40,7 @@ def verify_pack(context: Context, job: Job, lease: Lease) -> None:
         InvalidRequest: rows of an imported pack, of which nobody knows how they were made.
         CorruptData: an image has changed since, so it cannot tell anything about the pack.
     """
-    row = context.catalogue.find_sound_pack(job.spec["pack_id"])
+    row = context.catalogue.find_sound_pack(job.spec["pack_id"], EVERYTHING)
     count = job.spec.get("rows") or 0
     if count and row.imported:
         raise InvalidRequest(

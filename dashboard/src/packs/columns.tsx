@@ -10,6 +10,7 @@ import { Link } from "@tanstack/react-router";
 
 import type { ListedPack, PackBrief } from "../api/shapes";
 import { Moment } from "../parts/Moment";
+import { PrivateMark } from "../parts/Private";
 import { bytes, count, percent, shape } from "../words/numbers";
 import { splitSizes, tapName, viewInWords } from "../words/recipe";
 
@@ -93,6 +94,7 @@ function Name({ pack }: { pack: ListedPack }) {
       <Link to="/packs/$packId" params={{ packId: pack.pack_id }} title={pack.pack_id}>
         {pack.network}
       </Link>
+      <PrivateMark of={pack} />
       {pack.pinned && (
         <span className="mark" title="Pinned: never evicted">
           pinned

@@ -15,6 +15,8 @@ import { useEffect } from "react";
 
 import { useJobEvents } from "../api/events";
 import { Connection } from "./Connection";
+import { Gate } from "./Gate";
+import { Who } from "./Who";
 
 const PLACES = [
   ["/", "Packs"],
@@ -33,6 +35,14 @@ const WITHIN: Partial<Record<(typeof PLACES)[number][0], string>> = {
 };
 
 export function Shell() {
+  return (
+    <Gate>
+      <Frame />
+    </Gate>
+  );
+}
+
+function Frame() {
   const [open, { toggle, close }] = useDisclosure(false);
   useJobEvents();
   const path = useRouterState({ select: (state) => state.location.pathname });
@@ -62,6 +72,7 @@ export function Shell() {
             </Link>
           </Group>
           <Group gap="md" wrap="nowrap">
+            <Who />
             <a className="link" href="/docs">
               API
             </a>

@@ -13,7 +13,12 @@ import { upload } from "./uploading";
 
 const KINDS = ".zip,.tar,.tar.gz,.tgz,.npz,.h5,.p,.pkl,.pickle";
 
-export function UploadPanel({ onDataset }: { onDataset: (name: string) => void }) {
+interface Props {
+  isPrivate: boolean;
+  onDataset: (name: string) => void;
+}
+
+export function UploadPanel({ isPrivate, onDataset }: Props) {
   const [files, setFiles] = useState<File[]>([]);
   const [name, setName] = useState("");
   const [over, setOver] = useState(false);
@@ -58,7 +63,10 @@ export function UploadPanel({ onDataset }: { onDataset: (name: string) => void }
             value={name}
             onChange={({ currentTarget }) => setName(currentTarget.value)}
           />
-          <Button disabled={!name || share !== null} onClick={() => void send(name, files)}>
+          <Button
+            disabled={!name || share !== null}
+            onClick={() => void send(name, files, isPrivate)}
+          >
             Upload {bytes(files.reduce((sum, file) => sum + file.size, 0))}
           </Button>
           {share !== null && (
@@ -106,10 +114,10 @@ function useUpload(onDataset: (name: string) => void, onSent: () => void) {
     setError(null);
     setAnswer(null);
   };
-  const send = async (name: string, files: File[]) => {
+  const send = async (name: string, files: File[], isPrivate: boolean) => {
     forget();
     setShare(0);
-    const sending = upload(name, files, setShare);
+    const sending = upload(name, files, isPrivate, setShare);
     stop.current = sending.cancel;
     try {
       const found = await sending.answer;
