@@ -73,7 +73,7 @@ def test_a_running_job_is_watched_cancelled_and_gone_on_with(
         page.wait_for_url(lambda address: job["id"] not in address)
         again = rows_shown(page)
         looking.picture("again")
-        page.get_by_text("succeeded").first.wait_for(timeout=60_000)
+        page.get_by_text("succeeded").first.wait_for(timeout=240_000)
         page.get_by_role("link", name=job["pack_id"]).click()
         looking.sees_heading("resnet50 on digits")
         assert again >= first, "what was done before the cancel is not done again"

@@ -49,7 +49,7 @@ def test_views_with_something_in_them(
     looking.open("/jobs", "Jobs")
     page.get_by_role("table").wait_for()
     _look(looking, "jobs")
-    looking.follow("Train a head")
+    page.get_by_role("link", name="Train a head:").first.click()
     looking.sees_heading("Train a head")
     _look(looking, "job")
     looking.open("/heads", "Heads")

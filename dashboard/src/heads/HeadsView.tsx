@@ -31,20 +31,22 @@ export function HeadsView() {
     [packs.data],
   );
   const items = heads.data?.pages.flatMap((page) => page.items) ?? [];
+  // All at once: what comes first would be pushed down by the other.
+  const waiting = heads.isPending || packs.isPending;
   const shown = method ? items.filter((head) => head.method === method) : items;
   return (
     <Stack gap="md">
       <Heading title="Heads" under="Small classifiers on packs: what the features are worth." />
       {packs.isError && <Trouble error={packs.error} again={packs.refetch} />}
-      {grid.networks.length > 0 && (
+      {!waiting && grid.networks.length > 0 && (
         <Panel title="Best validation accuracy">
           <HeatMap grid={grid} />
         </Panel>
       )}
       {heads.isError && <Trouble error={heads.error} again={heads.refetch} />}
-      {(heads.isPending || packs.isPending) && <Waiting lines={10} />}
-      {heads.data && !items.length && <NoHeads />}
-      {items.length > 0 && !packs.isPending && (
+      {waiting && <Waiting lines={10} />}
+      {!waiting && heads.data && !items.length && <NoHeads />}
+      {!waiting && items.length > 0 && (
         <HeadTable heads={shown} packs={byId}>
           <Select
             aria-label="Method"
