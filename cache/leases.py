@@ -19,7 +19,9 @@ from cache.attempts import Outcome
 from cache.database import Database
 from cache.errors import FeaturepackError, LeaseLost, Unavailable
 from cache.jobs import JOB_COLUMNS, Job, job_of
-from cache.tables import ACTIVE_STATES, jobs, shards
+from cache.ledger import charge
+from cache.shares import due_now, others_wait, turn
+from cache.tables import jobs, shards
 from cache.waiting import give_up
 
 MAX_DEATHS: Final = 20
@@ -38,6 +40,13 @@ def pause_after(failures: int) -> float:
     return min(2.0 ** (failures - 1), LONGEST_PAUSE)
 
 
+_FIELDS: Final = [column.name for column in JOB_COLUMNS]
+
+
+def _may_pay(team: str) -> sa.ColumnElement[bool]:
+    return sa.or_(jobs.c.payer == team, jobs.c.joiner == team)
+
+
 @dataclass(frozen=True)
 class Shard:
     """A run of rows that is on the disk: its digest, and how many of its rows were copied."""
@@ -45,6 +54,16 @@ class Shard:
     shard: int
     digest: bytes
     copied: int = 0
+
+
+@dataclass(frozen=True)
+class _Held:
+    """How jobs are taken: by whom, for how long, who pays, and which share of the time each."""
+
+    worker: str
+    seconds: float
+    payer: str
+    share: float
 
 
 class Leases:
@@ -56,33 +75,34 @@ class Leases:
     def claim(self, worker: str, kinds: Sequence[str], lease_seconds: float) -> list[Job]:
         """Take the first job that is due, and with it those that can be done together with it.
 
-        The highest priority first, then the oldest; jobs that seem to kill workers come last.
-        Empty when there is nothing to do.
+        First the team that used the least lately (:mod:`cache.shares`), and of its jobs that of the
+        highest priority, then the oldest; those that seem to kill workers come last. Jobs of other
+        teams are not taken along: they would make this one's wait longer. Empty when there is
+        nothing to do.
         """
-        now = self.database.now
-        due = sa.and_(
-            jobs.c.state.in_(ACTIVE_STATES),
-            jobs.c.due <= now,
-            jobs.c.kind.in_(kinds),
-            jobs.c.waits_for.is_(None),
-        )
-        query = sa.select(*JOB_COLUMNS).where(due).with_for_update(skip_locked=True)
+        whose, due = turn(self.database, kinds), due_now(self.database, kinds)
         suspect = sa.case((jobs.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
-        order = (jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
-        first = query.order_by(*order).limit(1)
+        order = (*whose.order, jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
+        query = sa.select(*JOB_COLUMNS, whose.pays.label("pays")).select_from(whose.jobs)
+        query = query.where(due).with_for_update(skip_locked=True, of=jobs)
         with self.database.write() as connection:
-            lead = connection.execute(first).first()
+            lead = connection.execute(query.order_by(*order).limit(1)).first()
             if lead is None:
                 return []
-            others = query.where(jobs.c.together == lead.together, jobs.c.id != lead.id)
-            rows = connection.execute(others.order_by(jobs.c.created, jobs.c.id)).all()
-            taken = [
-                self._take(connection, job_of(row), worker, lease_seconds) for row in (lead, *rows)
-            ]
+            alike = sa.and_(jobs.c.together == lead.together, jobs.c.id != lead.id)
+            others = sa.select(*JOB_COLUMNS).where(due, alike, _may_pay(lead.pays))
+            others = others.order_by(jobs.c.created, jobs.c.id)
+            along = connection.execute(others.with_for_update(skip_locked=True)).all()
+            found = [Job(**{name: lead._mapping[name] for name in _FIELDS}), *map(job_of, along)]
+            held = _Held(worker, lease_seconds, lead.pays, 1 / len(found))
+            taken = [self._take(connection, job, held) for job in found]
         return [job for job in taken if not self._given_up(job)]
 
-    def _take(self, connection: sa.Connection, job: Job, worker: str, lease_seconds: float) -> Job:
+    def _take(self, connection: sa.Connection, job: Job, held: _Held) -> Job:
         now = self._now(connection)
+        if job.state == "running":
+            charge(connection, self.database, job.id)
+        other = sa.case((jobs.c.payer == held.payer, jobs.c.joiner), else_=jobs.c.payer)
         statement = (
             sa.update(jobs)
             .where(jobs.c.id == job.id)
@@ -90,10 +110,14 @@ class Leases:
                 state="running",
                 attempt=job.attempt + 1,
                 deaths=job.deaths + (job.state == "running"),
-                due=now + lease_seconds,
-                worker=worker,
+                due=now + held.seconds,
+                worker=held.worker,
+                payer=held.payer,
+                joiner=other,
+                claimed=now,
+                share=held.share,
                 started=now if job.started is None else job.started,
-                attempts=attempts.begun(job.attempts, job.attempt + 1, worker, now),
+                attempts=attempts.begun(job.attempts, job.attempt + 1, held.worker, now),
             )
         )
         return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
@@ -114,6 +138,13 @@ class Leases:
         with self.database.write(durable=False) as connection:
             self._update(connection, job, due=self.database.now + lease_seconds)
             return self._is_cancelling(connection, job)
+
+    def should_yield(self, job: Job, kinds: Sequence[str]) -> bool:
+        """Whether another team waits for a worker that had much less of them than this job's."""
+        query = sa.select(jobs.c.payer).where(jobs.c.id == job.id)
+        with self.database.read() as connection:
+            payer = connection.execute(query).scalar_one()
+            return others_wait(connection, self.database, kinds, payer)
 
     def progress(self, job: Job, progress: dict[str, Any]) -> bool:
         """Tell how far the job is. True when it should be cancelled. Raises LeaseLost."""
@@ -239,6 +270,7 @@ class Leases:
         told = attempts.ended(job.attempts, outcome, now, error)
         values = {"state": outcome, "finished": now, "result": result, "error": error}
         self._update(connection, job, attempts=told, **values)
+        charge(connection, self.database, job.id, result)
         if outcome in ("failed", "cancelled"):
             give_up(connection, self.database, job.key, error)
 
@@ -254,6 +286,7 @@ class Leases:
         """Back to the queue. Nobody else writes ``attempts`` while the lease is ours."""
         told = attempts.ended(job.attempts, outcome, self._now(connection), error)
         self._update(connection, job, state="queued", attempts=told, **values)
+        charge(connection, self.database, job.id)
 
     def _now(self, connection: sa.Connection) -> float:
         return float(connection.execute(sa.select(self.database.now)).scalar_one())

@@ -69,7 +69,12 @@ jobs = sa.Table(
     sa.Column("waits_for", sa.Text, index=True),
     sa.Column("space", sa.Text, nullable=False, server_default=""),
     sa.Column("team", sa.Text),
+    sa.Column("payer", sa.Text, nullable=False, server_default=""),
+    sa.Column("joiner", sa.Text),
+    sa.Column("claimed", sa.Float),
+    sa.Column("share", sa.Float, nullable=False, server_default="1"),
     sa.Index("jobs_claim", "state", "kind", "due"),
+    sa.Index("jobs_of_team", "team", "state"),
     sa.Index("jobs_recent", "created", "id"),
     sa.Index("jobs_of_key", "key", "created"),
     sa.Index(
@@ -190,6 +195,44 @@ keys = sa.Table(
     sa.Column("expires", sa.Float),
     sa.Column("revoked", sa.Float),
     sa.Column("last_used", sa.Float),
+)
+
+teams = sa.Table(
+    "teams",
+    metadata,
+    sa.Column("team", sa.Text, primary_key=True),
+    sa.Column("stored_bytes", sa.BigInteger),
+    sa.Column("queued_jobs", sa.BigInteger),
+    sa.Column("upload_bytes", sa.BigInteger),
+    sa.Column("requests_per_second", sa.Float),
+    sa.Column("heads_per_minute", sa.Float),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("began", sa.Float, nullable=False),
+    sa.Column("ended", sa.Float, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("rows_computed", sa.BigInteger, nullable=False),
+    sa.Column("rows_copied", sa.BigInteger, nullable=False),
+    sa.Column("seconds_saved", sa.Float, nullable=False),
+    sa.Index("ledger_recent", "ended", "kind", "team", "began", "seconds"),
+    sa.Index("ledger_of_team", "team", "ended"),
+)
+
+hits = sa.Table(
+    "hits",
+    metadata,
+    sa.Column("team", sa.Text, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True),
+    sa.Column("hits", sa.BigInteger, nullable=False),
+    sa.Column("seconds_saved", sa.Float, nullable=False),
 )
 
 stores = sa.Table(

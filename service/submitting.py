@@ -48,7 +48,8 @@ def submit_pack(
         CorruptData: the cached pack has broken images, and the request says that they are errors.
     """
     kept.views.keep(wanted.row, wanted.view, wanted.space, wanted.images)
-    find = partial(kept.catalogue.hit, pack_id=wanted.pack_id(recipe), store=kept.store)
+    hit, team = kept.catalogue.hit, caller.team
+    find = partial(hit, pack_id=wanted.pack_id(recipe), store=kept.store, team=team)
     found = kept.jobs.submit(extraction(wanted, recipe, request, caller), find)
     if isinstance(found, PackRow):
         check_hit(found, recipe, wanted.images.dataset_id)
