@@ -20,7 +20,7 @@ from cache.database import Database
 from cache.errors import FeaturepackError, LeaseLost, Unavailable
 from cache.jobs import JOB_COLUMNS, Job, job_of
 from cache.ledger import charge
-from cache.shares import due_now, others_wait, turn
+from cache.shares import due_now, others_wait, turn, used
 from cache.tables import jobs, shards
 from cache.waiting import give_up
 
@@ -38,13 +38,6 @@ LONGEST_PAUSE: Final = 300.0
 def pause_after(failures: int) -> float:
     """Seconds to wait after so many passing faults: 1, 2, 4 … 256, 300."""
     return min(2.0 ** (failures - 1), LONGEST_PAUSE)
-
-
-_FIELDS: Final = [column.name for column in JOB_COLUMNS]
-
-
-def _may_pay(team: str) -> sa.ColumnElement[bool]:
-    return sa.or_(jobs.c.payer == team, jobs.c.joiner == team)
 
 
 @dataclass(frozen=True)
@@ -80,23 +73,30 @@ class Leases:
         teams are not taken along: they would make this one's wait longer. Empty when there is
         nothing to do.
         """
-        whose, due = turn(self.database, kinds), due_now(self.database, kinds)
-        suspect = sa.case((jobs.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
-        order = (*whose.order, jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
-        query = sa.select(*JOB_COLUMNS, whose.pays.label("pays")).select_from(whose.jobs)
-        query = query.where(due).with_for_update(skip_locked=True, of=jobs)
+        due = due_now(self.database, kinds)
         with self.database.write() as connection:
-            lead = connection.execute(query.order_by(*order).limit(1)).first()
-            if lead is None:
+            first = connection.execute(self._first(kinds, due)).first()
+            if first is None:
                 return []
-            alike = sa.and_(jobs.c.together == lead.together, jobs.c.id != lead.id)
-            others = sa.select(*JOB_COLUMNS).where(due, alike, _may_pay(lead.pays))
-            others = others.order_by(jobs.c.created, jobs.c.id)
-            along = connection.execute(others.with_for_update(skip_locked=True)).all()
-            found = [Job(**{name: lead._mapping[name] for name in _FIELDS}), *map(job_of, along)]
-            held = _Held(worker, lease_seconds, lead.pays, 1 / len(found))
+            mine = sa.or_(jobs.c.payer == first.pays, jobs.c.joiner == first.pays)
+            itself = jobs.alias("first")
+            together = sa.select(itself.c.together).where(itself.c.id == first.id)
+            alike = sa.and_(jobs.c.together == together.scalar_subquery(), due, mine)
+            query = sa.select(*JOB_COLUMNS).where(alike).order_by(jobs.c.created, jobs.c.id)
+            rows = connection.execute(query.with_for_update(skip_locked=True)).all()
+            found = sorted(map(job_of, rows), key=lambda job: job.id != first.id)
+            held = _Held(worker, lease_seconds, first.pays, 1 / len(found))
             taken = [self._take(connection, job, held) for job in found]
         return [job for job in taken if not self._given_up(job)]
+
+    def _first(self, kinds: Sequence[str], due: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        """Whose turn it is: the id of the job, and who pays."""
+        whose = turn(used(self.database, kinds))
+        suspect = sa.case((jobs.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
+        order = (*whose.order, jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
+        query = sa.select(jobs.c.id, whose.pays.label("pays")).select_from(whose.jobs)
+        query = query.where(due).order_by(*order).limit(1)
+        return query.with_for_update(skip_locked=True, of=jobs)
 
     def _take(self, connection: sa.Connection, job: Job, held: _Held) -> Job:
         now = self._now(connection)
@@ -139,12 +139,12 @@ class Leases:
             self._update(connection, job, due=self.database.now + lease_seconds)
             return self._is_cancelling(connection, job)
 
-    def should_yield(self, job: Job, kinds: Sequence[str]) -> bool:
-        """Whether another team waits for a worker that had much less of them than this job's."""
+    def should_yield(self, job: Job) -> bool:
+        """Whether another team waits for a worker that used much less of them than this job's."""
         query = sa.select(jobs.c.payer).where(jobs.c.id == job.id)
         with self.database.read() as connection:
             payer = connection.execute(query).scalar_one()
-            return others_wait(connection, self.database, kinds, payer)
+            return others_wait(connection, self.database, [job.kind], payer)
 
     def progress(self, job: Job, progress: dict[str, Any]) -> bool:
         """Tell how far the job is. True when it should be cancelled. Raises LeaseLost."""

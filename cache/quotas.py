@@ -32,7 +32,7 @@ class Quotas:
         """
         if team is None:
             return
-        limits, database = self.teams.limits(team), self.teams.database
+        limits, database = self.teams.limits_in(connection, team), self.teams.database
         if limits.queued_jobs is not None:
             queued = queued_jobs(connection, team)
             if queued >= limits.queued_jobs:
@@ -67,16 +67,16 @@ class Quotas:
         if team is None:
             return
         with self.teams.database.read() as connection:
-            limit = self.teams.limits(team).stored_bytes
+            limit = self.teams.limits_in(connection, team).stored_bytes
             self._fit(connection, team, limit, more + building, pack_id)
 
     def room(self, team: str | None) -> int | None:
         """Bytes that a team may still store; None without a limit."""
-        limit = None if team is None else self.teams.limits(team).stored_bytes
-        if team is None or limit is None:
+        if team is None:
             return None
         with self.teams.database.read() as connection:
-            return max(0, limit - stored_bytes(connection, team))
+            limit = self.teams.limits_in(connection, team).stored_bytes
+            return None if limit is None else max(0, limit - stored_bytes(connection, team))
 
     def _fit(
         self, connection: sa.Connection, team: str, limit: int | None, more: int, but_pack: str

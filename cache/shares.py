@@ -20,7 +20,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from cache.database import Database
-from cache.tables import jobs, ledger
+from cache.tables import ACTIVE_STATES, jobs, ledger
 
 WINDOW_SECONDS: Final = 3600.0
 """What was used before is forgotten."""
@@ -45,9 +45,8 @@ class Turn:
     order: tuple[sa.ColumnElement[float], sa.ColumnElement[int]]
 
 
-def turn(database: Database, kinds: Sequence[str]) -> Turn:
-    """To select from, and to order by."""
-    uses = used(database, kinds)
+def turn(uses: sa.CTE) -> Turn:
+    """To select from, and to order by; ``uses`` are :func:`used`."""
     first, second = uses.alias("first"), uses.alias("second")
     joined = jobs.outerjoin(first, first.c.team == jobs.c.payer)
     joined = joined.outerjoin(second, second.c.team == jobs.c.joiner)
@@ -66,7 +65,8 @@ def used(database: Database, kinds: Sequence[str]) -> sa.CTE:
 
     Jobs that were begun in the same instant have used nothing yet, so they are counted, too.
     """
-    since = database.now - WINDOW_SECONDS
+    now = _now(database)
+    since = now - WINDOW_SECONDS
     length = ledger.c.ended - ledger.c.began
     inside = (ledger.c.ended - since) / sa.case((length > 0, length), else_=1.0)
     done = sa.select(
@@ -74,7 +74,7 @@ def used(database: Database, kinds: Sequence[str]) -> sa.CTE:
         (ledger.c.seconds * sa.case((ledger.c.began < since, inside), else_=1.0)).label("seconds"),
         sa.literal_column("0").label("running"),
     ).where(ledger.c.ended > since, ledger.c.kind.in_(kinds))
-    until = sa.case((jobs.c.due < database.now, jobs.c.due), else_=database.now)
+    until = sa.case((jobs.c.due < now, jobs.c.due), else_=now)
     begun = sa.case((jobs.c.claimed < since, since), else_=jobs.c.claimed)
     runs = sa.select(
         jobs.c.payer.label("team"),
@@ -87,23 +87,31 @@ def used(database: Database, kinds: Sequence[str]) -> sa.CTE:
     return sa.select(each.c.team, total, running).group_by(each.c.team).cte("used")
 
 
-def due_now(database: Database, kinds: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Jobs that may be claimed: new ones, and those whose worker is gone."""
+def due_now(
+    database: Database, kinds: Sequence[str], since_seconds: float = 0.0
+) -> sa.ColumnElement[bool]:
+    """Jobs that may be claimed, for so long: new ones, and those whose worker is gone."""
     return sa.and_(
-        jobs.c.state.in_(("queued", "running")),
-        jobs.c.due <= database.now,
+        jobs.c.state.in_(ACTIVE_STATES),
+        jobs.c.due <= _now(database) - since_seconds,
         jobs.c.kind.in_(kinds),
         jobs.c.waits_for.is_(None),
     )
+
+
+def _now(database: Database) -> sa.ColumnElement[float]:
+    """The database's clock, read once for a statement and not for each row."""
+    return sa.select(database.now).scalar_subquery()
 
 
 def others_wait(
     connection: sa.Connection, database: Database, kinds: Sequence[str], payer: str
 ) -> bool:
     """Whether another team finds no worker, and ``payer`` used a good deal more than that one."""
-    uses, whose = used(database, kinds).alias("mine"), turn(database, kinds)
+    uses = used(database, kinds)
+    whose = turn(uses)
     mine = sa.select(uses.c.seconds).where(uses.c.team == payer).scalar_subquery()
-    waits = sa.and_(due_now(database, kinds), jobs.c.due <= database.now - PATIENCE_SECONDS)
+    waits = due_now(database, kinds, PATIENCE_SECONDS)
     behind = sa.and_(whose.pays != payer, whose.seconds + LEAD_SECONDS < mine)
     query = sa.select(jobs.c.id).select_from(whose.jobs).where(waits, behind)
     return connection.execute(query.limit(1)).first() is not None

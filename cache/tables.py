@@ -11,6 +11,20 @@ import sqlalchemy as sa
 
 ACTIVE_STATES: Final = ("queued", "running")
 
+TOLD_BY_INDEX: Final = (
+    "state",
+    "kind",
+    "due",
+    "waits_for",
+    "payer",
+    "joiner",
+    "priority",
+    "deaths",
+    "created",
+    "id",
+)
+"""Of a job, all that decides when it is claimed: ten thousand that wait are not read for it."""
+
 metadata = sa.MetaData()
 Json = sa.JSON(none_as_null=True)
 
@@ -73,7 +87,8 @@ jobs = sa.Table(
     sa.Column("joiner", sa.Text),
     sa.Column("claimed", sa.Float),
     sa.Column("share", sa.Float, nullable=False, server_default="1"),
-    sa.Index("jobs_claim", "state", "kind", "due"),
+    sa.Index("jobs_turn", *TOLD_BY_INDEX),
+    sa.Index("jobs_together", "together", "state"),
     sa.Index("jobs_of_team", "team", "state"),
     sa.Index("jobs_recent", "created", "id"),
     sa.Index("jobs_of_key", "key", "created"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -75,11 +76,20 @@ class Teams(Queries):
 
     def own_limits(self, team: str) -> Limits:
         """What was set for this one; None where the default holds."""
-        return self._first(select(teams, Limits).where(teams.c.team == team), Limits) or Limits()
+        with self.database.read() as connection:
+            return self._own_limits(connection, team)
 
     def limits(self, team: str) -> Limits:
         """What holds for a team."""
-        return self.own_limits(team).over(self.defaults)
+        with self.database.read() as connection:
+            return self.limits_in(connection, team)
+
+    def limits_in(self, connection: sa.Connection, team: str) -> Limits:
+        return self._own_limits(connection, team).over(self.defaults)
+
+    def _own_limits(self, connection: sa.Connection, team: str) -> Limits:
+        row = connection.execute(select(teams, Limits).where(teams.c.team == team)).first()
+        return Limits(**row._mapping) if row else Limits()
 
     def limit(self, team: str, limits: Limits) -> None:
         """Set a team's limits; where they are None the default holds."""
@@ -106,17 +116,16 @@ class Teams(Queries):
             "rows_copied": ledger.c.rows_copied,
             "saved_by_copies": ledger.c.seconds_saved,
         }
-        now = self.database.now
-        recent = (now - most * DAY) if most else now
+        first = sa.func.floor(self.database.now / DAY) - most + 1
         work = sa.select(
             day,
             sa.func.count(sa.distinct(ledger.c.job_id)).label("jobs"),
             *(sa.func.sum(column).label(name) for name, column in sums.items()),
-        ).where(ledger.c.team == team, ledger.c.ended > recent)
+        ).where(ledger.c.team == team, ledger.c.ended >= first * DAY)
         answered = sa.select(
             hits.c.day, hits.c.hits, hits.c.seconds_saved.label("saved_by_hits")
-        ).where(hits.c.team == team, hits.c.day > recent / DAY)
-        found: dict[int, dict[str, float]] = {}
+        ).where(hits.c.team == team, hits.c.day >= first)
+        found: dict[int, dict[str, Any]] = {}
         with self.database.read() as connection:
             for query in (work.group_by(day), answered):
                 for row in connection.execute(query):
@@ -124,10 +133,11 @@ class Teams(Queries):
         return [_day(found[number]) for number in sorted(found, reverse=True)]
 
 
-def _day(values: dict[str, float]) -> Day:
+def _day(values: dict[str, Any]) -> Day:
     """PostgreSQL sums whole numbers as decimals."""
     kinds = {field.name: float if field.type == "float" else int for field in fields(Day)}
-    return Day(**{name: kinds[name](value) for name, value in values.items()})
+    numbers: dict[str, Any] = {name: kinds[name](value) for name, value in values.items()}
+    return Day(**numbers)
 
 
 def stored_bytes(connection: sa.Connection, team: str, but_pack: str = "") -> int:

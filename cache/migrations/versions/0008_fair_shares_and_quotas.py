@@ -8,6 +8,9 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
+TURN = ["state", "kind", "due", "waits_for", "payer", "joiner", "priority", "deaths", "created"]
+TURN.append("id")
+
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("payer", sa.Text(), server_default="", nullable=False))
@@ -16,6 +19,9 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("share", sa.Float(), server_default="1", nullable=False))
     jobs = sa.table("jobs", sa.column("payer", sa.Text), sa.column("team", sa.Text))
     op.execute(sa.update(jobs).values(payer=sa.func.coalesce(jobs.c.team, "")))
+    op.drop_index("jobs_claim", table_name="jobs")
+    op.create_index("jobs_turn", "jobs", TURN)
+    op.create_index("jobs_together", "jobs", ["together", "state"])
     op.create_index("jobs_of_team", "jobs", ["team", "state"])
     op.create_table(
         "teams",
@@ -58,6 +64,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("hits", "ledger", "teams"):
         op.drop_table(table)
-    op.drop_index("jobs_of_team", table_name="jobs")
+    for index in ("jobs_of_team", "jobs_together", "jobs_turn"):
+        op.drop_index(index, table_name="jobs")
+    op.create_index("jobs_claim", "jobs", ["state", "kind", "due"])
     for name in ("share", "claimed", "joiner", "payer"):
         op.drop_column("jobs", name)
