@@ -64,10 +64,13 @@ def make_room(
     if excess <= sum(size for _, size in occupied.evictable):
         evicted, excess = _evict(catalogue, store, occupied.evictable, excess)
     if excess > 0:
-        raise Unavailable(
-            f"no room for pack {pack_id}: {needed_bytes} bytes are needed, packs may have {limit} "
-            f"and have {occupied.total}, of which {occupied.pinned} are pinned and "
-            f"{_in_use(occupied)} in use",
+        log.warning(
+            "no room for pack %s: packs have %d bytes, %d of them pinned and %d in use",
+            *(pack_id, occupied.total, occupied.pinned, _in_use(occupied)),
+        )
+        raise Unavailable(  # without those figures, which count what the asking team may not see
+            f"no room for pack {pack_id}: {needed_bytes} bytes are needed, packs may have {limit}, "
+            "and what there is is pinned or in use",
             value=needed_bytes,
             remedy="unpin or delete packs, or wait until they are no longer used; the operator "
             "sets FEATUREPACK_MAX_PACK_BYTES",

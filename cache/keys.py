@@ -63,12 +63,19 @@ class Keys(Queries):
             return connection.execute(sa.select(keys.c.key_id).limit(1)).first() is not None
 
     def create(
-        self, team: str, scope: KeyScope, note: str = "", expires: float | None = None
+        self,
+        team: str,
+        scope: KeyScope,
+        note: str = "",
+        expires: float | None = None,
+        *,
+        admin_first: bool,
     ) -> tuple[KeyRow, str]:
         """A new key, and the text that is shown this once.
 
         Raises:
-            Conflict: it is the first, and no admin's: with it nobody could make another.
+            Conflict: with ``admin_first``, where it is the first and no admin's: with it nobody
+                could make another.
         """
         key_id = secrets.token_hex(4)
         text = f"fp_{key_id}_{secrets.token_urlsafe(32)}"
@@ -83,7 +90,7 @@ class Keys(Queries):
         }
         with self.database.write() as connection:
             first = connection.execute(sa.select(keys.c.key_id).limit(1)).first() is None
-            if first and scope != "admin":
+            if first and admin_first and scope != "admin":
                 raise Conflict(
                     f"the first key cannot be one of scope {scope!r}: from then on nobody could "
                     "make another",
@@ -99,11 +106,7 @@ class Keys(Queries):
         An unknown id costs what a known one does, and whole digests are compared in constant time.
         """
         shaped = _KEY.fullmatch(text)
-        now = self.database.now
-        holds = sa.and_(
-            keys.c.revoked.is_(None), sa.or_(keys.c.expires.is_(None), keys.c.expires > now)
-        )
-        query = select(keys, KeyRow).add_columns(keys.c.sha256, holds.label("holds"))
+        query = select(keys, KeyRow).add_columns(keys.c.sha256, self._hold().label("holds"))
         with self.database.read() as connection:
             row = connection.execute(
                 query.where(keys.c.key_id == (shaped[1] if shaped else _NONE))
@@ -116,16 +119,34 @@ class Keys(Queries):
         del values["sha256"], values["holds"]
         return KeyRow(**values)
 
+    def _hold(self) -> sa.ColumnElement[bool]:
+        unexpired = sa.or_(keys.c.expires.is_(None), keys.c.expires > self.database.now)
+        return sa.and_(keys.c.revoked.is_(None), unexpired)
+
     def note_use(self, key_id: str) -> None:
         """It was used just now."""
         used = sa.update(keys).where(keys.c.key_id == key_id).values(last_used=self.database.now)
         with self.database.write(durable=False) as connection:
             connection.execute(used)
 
-    def revoke(self, key_id: str) -> KeyRow:
-        """From now on it is none; one that was revoked before stays as it is. Raises NotFound."""
+    def revoke(self, key_id: str, *, last_admin_too: bool) -> KeyRow:
+        """From now on it is none; one that was revoked before stays as it is.
+
+        Raises:
+            NotFound: no such key.
+            Conflict: it is the last of scope admin, and that is not meant.
+        """
         mine = keys.c.key_id == key_id
+        others = sa.select(keys.c.key_id).where(
+            self._hold(), keys.c.scope == "admin", keys.c.key_id != key_id
+        )
         with self.database.write() as connection:
+            if not last_admin_too and connection.execute(others.limit(1)).first() is None:
+                raise Conflict(
+                    f"key {key_id!r} is the last of scope 'admin'",
+                    value=key_id,
+                    remedy="make another one first",
+                )
             first = sa.update(keys).where(mine, keys.c.revoked.is_(None))
             connection.execute(first.values(revoked=self.database.now))
             row = connection.execute(select(keys, KeyRow).where(mine)).first()

@@ -16,7 +16,17 @@ import numpy.typing as npt
 
 from featurepack.errors import FeaturepackError
 
-_TIMES = ("created", "started", "finished", "last_used", "next_try", "began", "ended")
+_TIMES = (
+    "created",
+    "started",
+    "finished",
+    "last_used",
+    "next_try",
+    "began",
+    "ended",
+    "expires",
+    "revoked",
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,10 @@ class Network(Answer):
 
 @dataclass(frozen=True)
 class Dataset(Answer):
-    """One version of a dataset. ``splits`` maps a name to its number of rows."""
+    """One version of a dataset. ``splits`` maps a name to its number of rows.
+
+    A ``private`` one is seen by its ``team`` alone.
+    """
 
     name: str
     version: int
@@ -83,6 +96,8 @@ class Dataset(Answer):
     bytes: int
     created: datetime | None
     versions: list[int] | None = None
+    team: str | None = None
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,7 @@ class Checkpoint(Answer):
     bytes: int
     unavailable_layers: dict[str, str]
     created: datetime | None
+    team: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +147,8 @@ class Pack(Answer):
     problem: dict[str, Any] | None = None
     tap: str | None = None
     best_head: dict[str, Any] | None = None
+    team: str | None = None
+    private: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -177,6 +195,8 @@ class Job(Answer):
     created: datetime | None
     started: datetime | None
     finished: datetime | None
+    team: str | None = None
+    private: bool = False
     submitters: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     next_try: datetime | None = None
@@ -227,6 +247,29 @@ class Head(Answer):
     params: dict[str, Any]
     metrics: dict[str, Any]
     created: datetime | None
+    team: str | None = None
+    private: bool = False
+
+
+@dataclass(frozen=True)
+class Key(Answer):
+    """A team's key, without its secret."""
+
+    key_id: str
+    team: str
+    scope: str
+    note: str
+    created: datetime | None
+    expires: datetime | None
+    revoked: datetime | None
+    last_used: datetime | None
+
+
+@dataclass(frozen=True)
+class NewKey(Key):
+    """A key that was made just now; ``key`` is its secret, which nobody is shown again."""
+
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -55,14 +55,22 @@ class DatasetCalls(JobCalls):
         return Dataset.of(self._transport.json("GET", _path(name), again=True))
 
     def add_dataset(
-        self, name: str, source: Source, *, on_progress: OnProgress | None = None
+        self,
+        name: str,
+        source: Source,
+        *,
+        private: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> Dataset:
         """Register images that the service can reach by itself; see :func:`source_of`.
 
+        A ``private`` dataset, and all that is made of it, is seen by one's own team alone.
+
         Raises:
+            Forbidden: the name is another team's.
             NotFound, InvalidRequest, CorruptData, TooLarge: the source is not what it should be.
         """
-        body = {"name": name, "source": source_of(source)}
+        body = {"name": name, "source": source_of(source)} | ({"private": True} if private else {})
         answer = self._transport.json(
             "POST", "/v1/datasets", again=False, json=body, headers=self._patient(on_progress)
         )
@@ -73,13 +81,16 @@ class DatasetCalls(JobCalls):
         name: str,
         paths: str | Path | Sequence[str | Path],
         *,
+        private: bool = False,
         on_progress: OnProgress | None = None,
         on_bytes: OnBytes | None = None,
     ) -> Dataset:
         """Upload images: an archive (``.zip``, ``.tar``, ``.tar.gz``), a folder, or files of
-        arrays (``.npz``, ``.h5``, pickles). ``on_bytes`` hears how much is sent, of how much.
+        arrays (``.npz``, ``.h5``, pickles). ``private`` as for :meth:`add_dataset`. ``on_bytes``
+        hears how much is sent, of how much.
 
         Raises:
+            Forbidden: the name is another team's.
             InvalidRequest, CorruptData, TooLarge: the images are not what they should be.
             OSError: a file cannot be read.
         """
@@ -93,7 +104,7 @@ class DatasetCalls(JobCalls):
                 "POST",
                 "/v1/datasets",
                 again=False,
-                data={"name": name},
+                data={"name": name} | ({"private": "true"} if private else {}),
                 files=told_of(files, on_bytes),
                 headers=self._patient(on_progress),
             )

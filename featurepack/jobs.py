@@ -34,12 +34,14 @@ class Options(How, total=False):
 
     ``view``: a subset, ``{"per_class": 100, "limit": 500, "validation": 0.2, "seed": 0}``.
     ``on_error``: ``"mask"`` (zero rows for broken images) or ``"fail"``. ``priority``: -100 to 100.
+    ``private``: the pack of a shared dataset is seen by one's own team alone.
     """
 
     tap: TapLike
     view: Mapping[str, Any]
     on_error: str
     priority: int
+    private: bool
 
 
 class JobCalls(WaitCalls):

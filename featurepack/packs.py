@@ -123,6 +123,7 @@ class PackCalls(RowCalls, PackViewCalls):
         train: str | Path,
         validation: str | Path | None = None,
         *,
+        private: bool = False,
         on_progress: OnProgress | None = None,
         on_bytes: OnBytes | None = None,
     ) -> Pack:
@@ -138,6 +139,7 @@ class PackCalls(RowCalls, PackViewCalls):
         with ExitStack() as stack:
             files = [(part, opened(stack, Path(path))) for part, path in paths.items()]
             form = {"network": network, "dataset": dataset}
+            form |= {"private": "true"} if private else {}
             answer = self._transport.json(
                 "POST",
                 "/v1/packs/import",

@@ -51,6 +51,7 @@ class StudyCalls(HeadCalls):
         train: str = "train",
         validation: str = "validation",
         priority: int = 0,
+        private: bool = False,
         timeout: float | None = None,
         on_progress: Callable[[Study], None] | None = None,
     ) -> Study:
@@ -58,7 +59,8 @@ class StudyCalls(HeadCalls):
 
         A network is a name or ``{"network", "weights", "tap" or "taps", "transform", "numerics"}``,
         a dataset a name, name@version or ``{"dataset", "view"}``, a method a name or ``Knn(k=5)``.
-        What is there is not made again, and the same study twice is one study. Cells may have
+        With ``private`` what is made of shared datasets is one's own team's, too. What is there is
+        not made again, and the same study twice is one study. Cells may have
         failed: ``state`` says so, and each cell why.
 
         Raises:
@@ -75,6 +77,7 @@ class StudyCalls(HeadCalls):
             "validation": validation,
             "priority": priority,
             "submitter": self.submitter,
+            **({"private": True} if private else {}),
         }
         first = Study.of(self._transport.json("POST", "/v1/studies", again=True, json=body))
         path = _study_path(first.study_id)
@@ -116,6 +119,7 @@ class StudyCalls(HeadCalls):
         view: Mapping[str, Any] | None = None,
         train: str = "train",
         validation: str = "validation",
+        private: bool = False,
         timeout: float | None = None,
         on_progress: Callable[[Advice], None] | None = None,
         **how: Unpack[How],
@@ -136,6 +140,7 @@ class StudyCalls(HeadCalls):
             "validation": validation,
             "submitter": self.submitter,
             **({} if view is None else {"view": view}),
+            **({"private": True} if private else {}),
             **how,
         }
         first = Advice.of(self._transport.json("POST", "/v1/advice", again=True, json=body))

@@ -12,11 +12,17 @@ from pydantic import BaseModel, Field
 from cache.jobs import Job
 from cache.networks import NetworkInfo
 from cache.pages import Page
-from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow
+from cache.rows import DatasetRow, HeadRow, PackRow, StudyRow, WeightsRow
+from cache.sight import SHARED
 
 
 def utc(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def is_private(thing: DatasetRow | PackRow | HeadRow | StudyRow | Job) -> bool:
+    """Whether only its team sees it."""
+    return thing.space != SHARED
 
 
 Item = TypeVar("Item")
@@ -78,6 +84,8 @@ class DatasetAnswer(BaseModel):
     splits: dict[str, int]
     rows: int
     bytes: int
+    team: str | None = Field(description="whose it is; null: an admin's")
+    private: bool = Field(description="others do not see it")
     created: datetime | None
     versions: list[int] | None = None
 
@@ -92,6 +100,8 @@ class DatasetAnswer(BaseModel):
             splits={name: stop - start for name, (start, stop) in row.splits.items()},
             rows=row.rows,
             bytes=row.bytes,
+            team=row.team,
+            private=is_private(row),
             created=utc(row.created),
             versions=versions,
         )
@@ -107,6 +117,7 @@ class CheckpointAnswer(BaseModel):
     unavailable_layers: dict[str, str] = Field(
         description="layers it cannot compute → the first parameter it lacks for that"
     )
+    team: str | None = Field(description="who uploaded it; every team may use it")
     created: datetime | None
 
     @classmethod
@@ -117,6 +128,7 @@ class CheckpointAnswer(BaseModel):
             name=row.name,
             bytes=row.bytes,
             unavailable_layers=row.unavailable,
+            team=row.team,
             created=utc(row.created),
         )
 
@@ -156,6 +168,8 @@ class PackAnswer(BaseModel):
     pinned: bool
     health: Health
     problem: dict[str, Any] | None
+    team: str | None = Field(description="whose it is; null: an admin's")
+    private: bool = Field(description="others do not see it")
 
     @classmethod
     def of(cls, row: PackRow) -> PackAnswer:
@@ -169,6 +183,7 @@ def pack_fields(row: PackRow) -> dict[str, Any]:
         "last_used": utc(row.last_used),
         "tap": row.tap,
         "health": "sound" if row.problem is None else "damaged",
+        "private": is_private(row),
     }
 
 
@@ -202,6 +217,8 @@ class JobAnswer(BaseModel):
     kind: str
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     pack_id: str | None
+    team: str | None = Field(description="whose is what it makes")
+    private: bool = Field(description="others do not see it")
     priority: int
     submitters: list[str] = Field(description="who wants it; it is cancelled when none is left")
     attempt: int
@@ -221,6 +238,8 @@ class JobAnswer(BaseModel):
     def of(cls, job: Job) -> JobAnswer:
         names = ("id", "kind", "state", "priority", "attempt", "worker", "cancelling", "waits_for")
         return cls(
+            team=job.team,
+            private=is_private(job),
             pack_id=job.spec.get("pack_id"),
             submitters=list(job.submitters),
             attempts=[AttemptAnswer.of(attempt) for attempt in job.attempts],
@@ -279,11 +298,14 @@ class HeadAnswer(BaseModel):
     method: str
     params: dict[str, Any]
     metrics: dict[str, Any]
+    team: str | None
+    private: bool = Field(description="others do not see it, as its pack")
     created: datetime | None
 
     @classmethod
     def of(cls, row: HeadRow) -> HeadAnswer:
-        return cls(**(vars(row) | {"created": utc(row.created)}))
+        told = {"created": utc(row.created), "private": is_private(row)}
+        return cls(**(vars(row) | told))
 
     @classmethod
     def brief(cls, row: HeadRow) -> HeadAnswer:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from cache.identity import canonical_json
 from cache.rows import StudyRow
-from service.answers import utc
+from service.answers import is_private, utc
 from service.paired import paired
 from service.study_state import CellState, Seen, StudyState, progress_of, state_of
 
@@ -122,6 +122,8 @@ class StudyBrief(BaseModel):
     networks: list[str]
     datasets: list[str]
     methods: list[str]
+    team: str | None
+    private: bool = Field(description="others do not see it: it is about something private")
     created: datetime | None
 
     @classmethod
@@ -158,6 +160,8 @@ def _brief(row: StudyRow, seen: list[Seen]) -> dict[str, Any]:
         "networks": _each("network", seen),
         "datasets": _each("dataset", seen),
         "methods": list(dict.fromkeys(_method_names(seen).values())),
+        "team": row.team,
+        "private": is_private(row),
         "created": utc(row.created),
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from featurepack.answers import Dataset
 from featurepack.cli.output import Output, counts, size
-from featurepack.cli.parsing import Subcommands, UsageError, command, group
+from featurepack.cli.parsing import Subcommands, UsageError, add_private, command, group
 from featurepack.client import Client
 
 
@@ -23,6 +23,7 @@ def add(commands: Subcommands) -> None:
     )
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("files", metavar="FILES", nargs="*", type=Path)
+    add_private(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--builtin", choices=["digits"], help="a dataset that needs no download")
     source.add_argument("--torchvision", metavar="SET", help="such as cifar10, gtsrb, flowers102")
@@ -56,10 +57,16 @@ def register(client: Client, out: Output, arguments: argparse.Namespace) -> None
         )
     with out.watching_job(f"dataset {arguments.name}") as watch:
         if given:
-            dataset = client.add_dataset(arguments.name, given[0], on_progress=watch)
+            dataset = client.add_dataset(
+                arguments.name, given[0], private=arguments.private, on_progress=watch
+            )
         else:
             dataset = client.upload_dataset(
-                arguments.name, arguments.files, on_progress=watch, on_bytes=watch.on_bytes
+                arguments.name,
+                arguments.files,
+                private=arguments.private,
+                on_progress=watch,
+                on_bytes=watch.on_bytes,
             )
     out.line(
         dataset,
@@ -69,7 +76,7 @@ def register(client: Client, out: Output, arguments: argparse.Namespace) -> None
 
 
 def show_all(client: Client, out: Output, _: argparse.Namespace) -> None:
-    columns = ("dataset", "version", "rows", "splits", "classes", "size", "created")
+    columns = ("dataset", "version", "rows", "splits", "classes", "size", "created", "marks")
     out.listing(client.datasets(), columns, _row)
 
 
@@ -82,6 +89,7 @@ def _row(dataset: Dataset) -> tuple[object, ...]:
         len(dataset.classes),
         size(dataset.bytes),
         dataset.created,
+        "private" if dataset.private else "",
     )
 
 

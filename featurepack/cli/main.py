@@ -17,6 +17,7 @@ from featurepack.cli import (
     datasets,
     heads,
     jobs,
+    keys,
     networks,
     packs,
     serve,
@@ -27,7 +28,7 @@ from featurepack.cli import (
 from featurepack.cli.output import Output
 from featurepack.cli.parsing import UsageError
 from featurepack.client import DEFAULT_URL, Client
-from featurepack.errors import FeaturepackError
+from featurepack.errors import FeaturepackError, Forbidden, Unauthorised
 from featurepack.terminal import cell
 
 EPILOG = """\
@@ -52,7 +53,19 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for part in (serve, networks, datasets, weights, jobs, packs, heads, using, studies, cache):
+    for part in (
+        serve,
+        networks,
+        datasets,
+        weights,
+        jobs,
+        packs,
+        heads,
+        using,
+        studies,
+        keys,
+        cache,
+    ):
         part.add(commands)
     return parser
 
@@ -77,6 +90,8 @@ def main(arguments: Sequence[str] | None = None, connect: Connect = Client) -> i
         return 0
     except UsageError as error:
         return _say(error.detail, error.remedy, 2)
+    except Unauthorised as error:
+        return _say(error.detail, error.remedy or _what_to_do(error), 1)
     except FeaturepackError as error:
         return _say(error.detail, error.remedy, 1)
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -86,6 +101,13 @@ def main(arguments: Sequence[str] | None = None, connect: Connect = Client) -> i
         return _say(f"{error.filename or 'input or output'}: {error.strerror or error}", "", 1)
     except KeyboardInterrupt:
         return 130
+
+
+def _what_to_do(error: Unauthorised) -> str:
+    """Where something between us and the service refused, and told nothing else."""
+    if isinstance(error, Forbidden):
+        return "the key does not allow this: ask an admin for one of a larger scope"
+    return "set FEATUREPACK_KEY or FEATUREPACK_KEY_FILE; an admin makes keys (keys create)"
 
 
 def _say(detail: str, remedy: str, status: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from featurepack.answers import Pack
 from featurepack.cli.labs import LabFile, guess
 from featurepack.cli.output import Output, counts, shape, size
-from featurepack.cli.parsing import Subcommands, UsageError, command, group, positive
+from featurepack.cli.parsing import Subcommands, UsageError, add_private, command, group, positive
 from featurepack.client import Client
 
 
@@ -57,6 +57,7 @@ def add(commands: Subcommands) -> None:
     parser.add_argument("validation", metavar="VALIDATION.p", type=Path, nargs="?")
     parser.add_argument("--network", help="what the features were made with")
     parser.add_argument("--dataset", help="what they were made of")
+    add_private(parser)
 
 
 def _pack_id(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +93,11 @@ def _row(pack: Pack) -> tuple[object, ...]:
         size(pack.bytes),
         pack.hits,
         pack.created,
-        ", ".join(["pinned"] * pack.pinned + ["problem"] * (pack.problem is not None)),
+        ", ".join(
+            ["private"] * pack.private
+            + ["pinned"] * pack.pinned
+            + ["problem"] * (pack.problem is not None)
+        ),
     )
 
 
@@ -161,6 +166,7 @@ def import_(client: Client, out: Output, arguments: argparse.Namespace) -> None:
             pair.dataset,
             arguments.train,
             arguments.validation,
+            private=arguments.private,
             on_progress=watch,
             on_bytes=watch.on_bytes,
         )

@@ -44,6 +44,12 @@ def group(commands: Subcommands, name: str, help: str, run: Run | None = None) -
     return parser.add_subparsers(metavar="COMMAND", required=run is None)
 
 
+def add_private(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--private", action="store_true", help="seen by your own team alone, with all made of it"
+    )
+
+
 def whole(text: str) -> int:
     """A whole number from 0."""
     number = int(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, cast
 
-from featurepack.cli.parsing import share, whole
+from featurepack.cli.parsing import add_private, share, whole
 from featurepack.jobs import How, Options
 
 Group = Any
@@ -22,6 +22,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--on-error", choices=["mask", "fail"], help="what to do with broken images (default: mask)"
     )
     add_which(parser)
+    add_private(parser)
 
 
 def add_taps(how: Group) -> None:
@@ -74,6 +75,8 @@ def options_of(arguments: argparse.Namespace) -> tuple[Options, list[str] | None
         options["on_error"] = arguments.on_error
     if view := view_of(arguments):
         options["view"] = view
+    if arguments.private:
+        options["private"] = True
     return options, taps if len(taps) > 1 else None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from featurepack.cli.output import Output, percent, size
-from featurepack.cli.parsing import Subcommands, UsageError, command, group, whole
+from featurepack.cli.parsing import Subcommands, UsageError, add_private, command, group, whole
 from featurepack.cli.recipe import add_how, add_taps, add_which, how_of, view_of
 from featurepack.client import Client
 from featurepack.comparison import Advice, Cell, Place, Study, StudyBrief
@@ -50,6 +50,7 @@ def add(commands: Subcommands) -> None:
     parser.add_argument("--priority", type=int, default=0, metavar="N", help="-100 to 100")
     add_taps(add_how(parser))
     add_which(parser)
+    add_private(parser)
     advice = command(
         commands,
         "advise",
@@ -62,6 +63,7 @@ def add(commands: Subcommands) -> None:
     advice.add_argument("dataset", metavar="DATASET", help="a name, or NAME@VERSION")
     add_how(advice)
     add_which(advice)
+    add_private(advice)
     studies = group(commands, "studies", "list, show and cancel studies", show_all)
     listed = command(studies, "list", show_all, "list studies, newest first")
     listed.add_argument("--limit", type=whole, metavar="N", default=argparse.SUPPRESS)
@@ -108,6 +110,7 @@ def study(client: Client, out: Output, arguments: argparse.Namespace) -> None:
             [{"dataset": name, **({"view": view} if view else {})} for name in arguments.datasets],
             arguments.method or "linear",
             priority=arguments.priority,
+            private=arguments.private,
             on_progress=lambda now: _tell(tell, now.progress, now.cells),
         )
     _print(out, found)
@@ -217,6 +220,7 @@ def advise(client: Client, out: Output, arguments: argparse.Namespace) -> None:
             arguments.dataset,
             **how_of(arguments),
             view=view or None,
+            private=arguments.private,
             on_progress=lambda now: _tell(tell, now.progress),
         )
     if out.as_json:

@@ -32,7 +32,7 @@ export class Problem extends Error {
 
 const WORDS: Record<number, [title: string, remedy: string]> = {
   0: ["The service does not answer", "It may be restarting; this page goes on when it is back."],
-  401: ["You are not signed in", "Open the page with an account that may use the service."],
+  401: ["You are not signed in", "Sign in with your team's key."],
   403: ["This is not allowed to you", "Ask whoever runs the service for the right to do it."],
   404: ["It is not there", "It may have been deleted or evicted since."],
   429: ["Too much at once", "The service is busy; it is tried again in a moment."],

@@ -10,6 +10,7 @@ import type { Pack } from "../api/shapes";
 import { Health } from "../packs/columns";
 import { Heading } from "../parts/Heading";
 import { Panel } from "../parts/Panel";
+import { PrivateMark } from "../parts/Private";
 import { sentence, Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
 import { bytes } from "../words/numbers";
@@ -62,6 +63,7 @@ function Under({ pack }: { pack: Pack }) {
   return (
     <span>
       {tapName(pack)} · <code>{pack.pack_id}</code> · <Health pack={pack} />{" "}
+      <PrivateMark of={pack} />{" "}
       {pack.pinned && (
         <Badge size="xs" variant="outline" color="gray">
           pinned

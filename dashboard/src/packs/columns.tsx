@@ -6,6 +6,7 @@ import type { ReactNode } from "react";
 
 import type { ListedPack } from "../api/shapes";
 import { Moment } from "../parts/Moment";
+import { PrivateMark } from "../parts/Private";
 import { bytes, count, percent, shape } from "../words/numbers";
 import { splitSizes, tapName, viewInWords } from "../words/recipe";
 import type { Sort } from "./packsSearch";
@@ -37,6 +38,7 @@ function Name({ pack }: { pack: ListedPack }) {
       <Link to="/packs/$packId" params={{ packId: pack.pack_id }} title={pack.pack_id}>
         {pack.network}
       </Link>
+      <PrivateMark of={pack} />
       {pack.pinned && (
         <Tooltip label="Pinned: never evicted">
           <Badge size="xs" variant="outline" color="gray">

@@ -11,6 +11,7 @@ import { Empty } from "../parts/Empty";
 import { Heading } from "../parts/Heading";
 import { LinkButton } from "../parts/LinkButton";
 import { Moment } from "../parts/Moment";
+import { PrivateMark } from "../parts/Private";
 import { Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
 import { bytes, count } from "../words/numbers";
@@ -52,7 +53,8 @@ function DatasetTable({ datasets }: { datasets: Dataset[] }) {
               <Table.Td>
                 <Link to="/submit" search={{ dataset: dataset.name }}>
                   {dataset.name}
-                </Link>
+                </Link>{" "}
+                <PrivateMark of={dataset} />
               </Table.Td>
               <Table.Td className="number">{dataset.version}</Table.Td>
               <Table.Td>

@@ -15,6 +15,8 @@ import { useEffect } from "react";
 
 import { useJobEvents } from "../api/events";
 import { Connection } from "./Connection";
+import { Gate } from "./Gate";
+import { Who } from "./Who";
 
 const PLACES = [
   ["/", "Packs"],
@@ -27,6 +29,14 @@ const PLACES = [
 ] as const;
 
 export function Shell() {
+  return (
+    <Gate>
+      <Frame />
+    </Gate>
+  );
+}
+
+function Frame() {
   const [open, { toggle, close }] = useDisclosure(false);
   useJobEvents();
   const path = useRouterState({ select: (state) => state.location.pathname });
@@ -56,6 +66,7 @@ export function Shell() {
             </Link>
           </Group>
           <Group gap="md" wrap="nowrap">
+            <Who />
             <a className="link" href="/docs">
               API
             </a>

@@ -9,6 +9,7 @@ import { useMemo, useState } from "react";
 import { checkpointsQuery, datasetsQuery, networkQuery, submitJob } from "../api/calls";
 import { Heading } from "../parts/Heading";
 import { Panel } from "../parts/Panel";
+import { PrivateSwitch } from "../parts/Private";
 import { Trouble } from "../parts/Trouble";
 import { count, shape } from "../words/numbers";
 import { Cost } from "./Cost";
@@ -43,7 +44,8 @@ export function SubmitView() {
               }
             />
             <DatasetPicker value={form.dataset} onChange={(name) => set("dataset", name)} />
-            <UploadPanel onDataset={(name) => set("dataset", name)} />
+            <PrivateSwitch value={form.private} onChange={(only) => set("private", only)} />
+            <UploadPanel isPrivate={form.private} onDataset={(name) => set("dataset", name)} />
           </Stack>
         </Panel>
         <Panel title="How">
@@ -85,7 +87,8 @@ function useSubmit() {
 
 function DatasetPicker({ value, onChange }: { value: string; onChange: (name: string) => void }) {
   const datasets = useQuery(datasetsQuery).data?.items ?? [];
-  const chosen = datasets.find((dataset) => dataset.name === value);
+  const named = datasets.filter((dataset) => dataset.name === value);
+  const chosen = named.find((dataset) => dataset.private) ?? named[0];
   const splits = Object.entries(chosen?.splits ?? {}).map(
     ([name, rows]) => `${name} ${count(rows)}`,
   );
@@ -98,7 +101,7 @@ function DatasetPicker({ value, onChange }: { value: string; onChange: (name: st
           ? `${count(chosen.rows)} images in ${count(chosen.classes.length)} classes: ${splits.join(", ")}`
           : "Which images"
       }
-      data={datasets.map((dataset) => dataset.name)}
+      data={[...new Set(datasets.map((dataset) => dataset.name))]}
       value={chosen ? value : null}
       onChange={(name) => onChange(name ?? "")}
       searchable

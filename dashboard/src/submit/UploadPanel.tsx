@@ -13,7 +13,12 @@ import { upload } from "./uploading";
 
 const KINDS = ".zip,.tar,.tar.gz,.tgz,.npz,.h5,.p,.pkl,.pickle";
 
-export function UploadPanel({ onDataset }: { onDataset: (name: string) => void }) {
+interface Props {
+  isPrivate: boolean;
+  onDataset: (name: string) => void;
+}
+
+export function UploadPanel({ isPrivate, onDataset }: Props) {
   const [files, setFiles] = useState<File[]>([]);
   const [name, setName] = useState("");
   const [over, setOver] = useState(false);
@@ -56,7 +61,7 @@ export function UploadPanel({ onDataset }: { onDataset: (name: string) => void }
             value={name}
             onChange={({ currentTarget }) => setName(currentTarget.value)}
           />
-          <Button disabled={!name || share !== null} onClick={() => send(name, files)}>
+          <Button disabled={!name || share !== null} onClick={() => send(name, files, isPrivate)}>
             Upload {bytes(files.reduce((sum, file) => sum + file.size, 0))}
           </Button>
           {share !== null && (
@@ -93,11 +98,11 @@ function useUpload(onDataset: (name: string) => void) {
   const [error, setError] = useState<unknown>(null);
   const [answer, setAnswer] = useState<Job | null>(null);
   const stop = useRef<(() => void) | null>(null);
-  const send = async (name: string, files: File[]) => {
+  const send = async (name: string, files: File[], isPrivate: boolean) => {
     setError(null);
     setAnswer(null);
     setShare(0);
-    const sending = upload(name, files, setShare);
+    const sending = upload(name, files, isPrivate, setShare);
     stop.current = sending.cancel;
     try {
       const found = await sending.answer;

@@ -14,6 +14,8 @@ describe("what is sent", () => {
     const request = requestOf(form)!;
     expect(request).not.toHaveProperty("tap");
     expect(request).not.toHaveProperty("view");
+    expect(request).not.toHaveProperty("private");
+    expect(requestOf({ ...form, private: true })!.private).toBe(true);
     expect(request.transform).toEqual({ preset: "official" });
   });
 

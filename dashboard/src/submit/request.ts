@@ -14,6 +14,7 @@ export interface Form {
   stored: "float32" | "float16";
   perClass: string;
   validation: string;
+  private: boolean;
 }
 
 export const EMPTY: Form = {
@@ -28,6 +29,7 @@ export const EMPTY: Form = {
   stored: "float32",
   perClass: "",
   validation: "",
+  private: false,
 };
 
 /** None as long as a network or a dataset is missing. */
@@ -45,6 +47,7 @@ export function requestOf(form: Form): JobRequest | null {
       : {}),
     transform: { preset: form.preset, ...(size ? { size: Math.round(size) } : {}) },
     numerics: { compute: form.compute, stored: form.stored },
+    ...(form.private ? { private: true } : {}),
     ...(perClass || share
       ? {
           view: {

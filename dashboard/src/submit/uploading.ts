@@ -9,10 +9,16 @@ interface Upload {
 }
 
 /** Send files as a dataset; `onShare` hears what share of the bytes is sent. */
-export function upload(name: string, files: File[], onShare: (share: number) => void): Upload {
+export function upload(
+  name: string,
+  files: File[],
+  isPrivate: boolean,
+  onShare: (share: number) => void,
+): Upload {
   const request = new XMLHttpRequest();
   const form = new FormData();
   form.set("name", name);
+  if (isPrivate) form.set("private", "true");
   for (const file of files) form.append("file", file);
   const answer = new Promise<Dataset | Job>((resolve, reject) => {
     request.upload.onprogress = ({ loaded, total }) => onShare(loaded / total);
