@@ -5,12 +5,17 @@ Each error names the limit, what is used of it, and who can raise it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
 from cache.errors import QuotaExceeded, StorageFull
+from cache.store import Store
+from cache.tables import datasets, jobs
 from cache.teams import MINUTE, Teams, heads_lately, queued_jobs, stored_bytes
+
+if TYPE_CHECKING:
+    from cache.jobs import Job
 
 ASK: Final = "an admin raises it (featurepack teams limit)"
 
@@ -52,40 +57,66 @@ class Quotas:
                     f"{ASK} --heads-per-minute N",
                     retry_after=MINUTE,
                 )
-        self._fit(connection, team, limits.stored_bytes, stores, "")
+        self._fit(connection, team, limits.stored_bytes, stores)
 
-    def must_fit(
-        self, team: str | None, more: int, *, pack_id: str = "", building: int = 0
-    ) -> None:
-        """Whether a file of ``more`` bytes may be made beside those that are being made.
-
-        ``pack_id`` is the pack's whose file it is.
+    def must_fit(self, store: Store, job: Job, pack_id: str, needed_bytes: int) -> None:
+        """Whether a job's team may have a pack of this size, beside those that are being built.
 
         Raises:
             StorageFull: it is more than the team has left.
         """
-        if team is None:
+        if job.team is None:
             return
         with self.teams.database.read() as connection:
-            limit = self.teams.limits_in(connection, team).stored_bytes
-            self._fit(connection, team, limit, more + building, pack_id)
+            limit = self.teams.limits_in(connection, job.team).stored_bytes
+            if limit is not None:
+                begun = _begun_bytes(connection, store, job.team, pack_id)
+                self._fit(connection, job.team, limit, needed_bytes, pack_id, begun)
 
-    def room(self, team: str | None) -> int | None:
-        """Bytes that a team may still store; None without a limit."""
+    def must_store(self, team: str | None, dataset_id: str, more: int) -> None:
+        """Whether a team may keep a dataset's images, unless it has them already.
+
+        Raises:
+            StorageFull: they are more than the team has left.
+        """
         if team is None:
-            return None
+            return
+        known = sa.select(datasets.c.name).where(
+            datasets.c.team == team, datasets.c.dataset_id == dataset_id
+        )
         with self.teams.database.read() as connection:
             limit = self.teams.limits_in(connection, team).stored_bytes
-            return None if limit is None else max(0, limit - stored_bytes(connection, team))
+            if limit is not None and connection.execute(known).first() is None:
+                self._fit(connection, team, limit, more)
 
     def _fit(
-        self, connection: sa.Connection, team: str, limit: int | None, more: int, but_pack: str
+        self,
+        connection: sa.Connection,
+        team: str,
+        limit: int | None,
+        more: int,
+        but_pack: str = "",
+        begun: int = 0,
     ) -> None:
         if limit is None or not more:
             return
-        stored = stored_bytes(connection, team, but_pack)
+        stored = stored_bytes(connection, team, but_pack) + begun
         if stored + more > limit:
             raise full(team, limit, stored, more)
+
+
+def _begun_bytes(connection: sa.Connection, store: Store, team: str, but_pack: str) -> int:
+    """Of a team's packs that workers build just now; their files have their size from the first."""
+    query = sa.select(jobs.c.spec).where(jobs.c.team == team, jobs.c.state == "running")
+    packs = {spec.get("pack_id") for (spec,) in connection.execute(query)} - {None, but_pack}
+    files = [path for pack_id in packs for path in store.building(pack_id).glob("*")]
+    total = 0
+    for path in files:
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue  # finished or given up meanwhile
+    return total
 
 
 def full(team: str, limit: int, stored: int, more: int) -> StorageFull:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from cache.database import Database
+from cache.errors import InvalidRequest
 from cache.ledger import DAY
 from cache.queries import Queries, select
 from cache.tables import datasets, hits, jobs, keys, ledger, packs, teams
@@ -32,6 +35,33 @@ class Limits:
         """These, and the defaults for those that are None."""
         own = {name: value for name, value in asdict(self).items() if value is not None}
         return Limits(**(asdict(defaults) | own))
+
+
+NO_LIMITS: Final = Limits()
+
+
+def limits_of(env: Mapping[str, str]) -> Limits:
+    """The defaults that ``FEATUREPACK_TEAM_*`` name; docs/settings.md. Raises InvalidRequest."""
+    given = {
+        field.name: env.get(f"FEATUREPACK_TEAM_{field.name.upper()}") for field in fields(Limits)
+    }
+    whole = {field.name for field in fields(Limits) if "int" in str(field.type)}
+    found: dict[str, Any] = {}
+    for name, text in given.items():
+        if text:
+            found[name] = _number(f"FEATUREPACK_TEAM_{name.upper()}", text, name in whole)
+    return Limits(**found)
+
+
+def _number(name: str, text: str, whole: bool) -> float:
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < math.inf or not (whole or value):
+        what = "a whole number from 0 on" if whole else "a number above 0"
+        raise InvalidRequest(f"{name} is {text!r}", value=text, remedy=f"give {what}")
+    return value
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service import problems
+from service.allowances import InTurn
 from service.entrance import Entrance
 from service.routes import (
     advice,
@@ -31,6 +32,7 @@ from service.routes import (
     reference,
     session,
     studies,
+    teams,
     thumbnails,
     weights,
 )
@@ -72,6 +74,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_body_bytes,
     )
+    app.add_middleware(
+        InTurn, allowances=state.allowances, turns=state.turns, presence=state.presence
+    )
     app.add_middleware(Entrance, keyring=state.keyring, metrics_key=settings.metrics_key)
     problems.install(app)
     # Routes are tried in this order: first those that answer in less than a millisecond.
@@ -91,6 +96,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         head_files,
         predictions,
         studies,
+        teams,
         advice,
         overview,
         events,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cache.errors import InvalidRequest
 from cache.store import Store
+from cache.teams import NO_LIMITS, Limits, limits_of
 
 GIB = 1 << 30
 SHORTEST_SECRET = 32
@@ -21,7 +22,8 @@ class ServiceSettings:
     ``max_upload_bytes`` bounds one upload, ``max_body_bytes`` any other request body. So many
     answers above 1 MiB (``large_transfers``) and below (``small_transfers``) are sent at once; a
     client that reads nothing for ``stall_seconds`` is dropped. ``host`` is what it listens on;
-    ``admin_key`` and ``metrics_key`` are the operator's secrets.
+    ``team`` is what a team may for which nothing else is set; ``admin_key`` and ``metrics_key``
+    are the operator's secrets.
     """
 
     store: Store
@@ -34,6 +36,7 @@ class ServiceSettings:
     small_transfers: int = 256
     stall_seconds: int = 30
     host: str = "127.0.0.1"
+    team: Limits = NO_LIMITS
     admin_key: str | None = field(default=None, repr=False)
     metrics_key: str | None = field(default=None, repr=False)
 
@@ -52,6 +55,7 @@ class ServiceSettings:
             large_transfers=_number(env, "FEATUREPACK_LARGE_TRANSFERS", cls.large_transfers),
             small_transfers=_number(env, "FEATUREPACK_SMALL_TRANSFERS", cls.small_transfers),
             stall_seconds=_number(env, "FEATUREPACK_STALL_SECONDS", cls.stall_seconds),
+            team=limits_of(env),
             admin_key=_secret(env, "FEATUREPACK_ADMIN_KEY_FILE"),
             metrics_key=_secret(env, "FEATUREPACK_METRICS_KEY_FILE"),
         )

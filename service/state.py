@@ -15,14 +15,19 @@ from cache.database import START_SECONDS, Database
 from cache.errors import Unauthorised
 from cache.jobs import Jobs
 from cache.leases import Leases
+from cache.quotas import Quotas
 from cache.rates import Rates
 from cache.store import Store
 from cache.studies import Studies
+from cache.teams import Teams
+from service.allowances import Allowances
 from service.keyring import Keyring
 from service.news import Newsroom
+from service.presence import Presence
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
 from service.transfers import Transfers
+from service.turns import Turns
 from service.views import Views
 
 THUMBNAILS = 2
@@ -44,6 +49,10 @@ class State:
     thumbnails: CapacityLimiter
     news: Newsroom
     keyring: Keyring
+    teams: Teams
+    allowances: Allowances
+    presence: Presence
+    turns: Turns
 
     @property
     def store(self) -> Store:
@@ -64,21 +73,25 @@ def open_state(settings: ServiceSettings) -> State:
     bind_store(database, settings.store)
     keyring = Keyring(database, settings.admin_key)
     _refuse_open_doors(keyring, settings.host)
-    catalogue = Catalogue(database)
+    catalogue, teams, presence = Catalogue(database), Teams(database, settings.team), Presence()
     return State(
         settings=settings,
         database=database,
-        jobs=Jobs(database),
+        jobs=Jobs(database, Quotas(teams)),
         leases=Leases(database),
         rates=Rates(database),
         catalogue=catalogue,
         studies=Studies(database),
         shelf=PackShelf(catalogue, settings.store),
         views=Views(settings.store),
-        transfers=Transfers(settings.large_transfers, settings.small_transfers),
+        transfers=Transfers(settings.large_transfers, settings.small_transfers, presence),
         thumbnails=CapacityLimiter(THUMBNAILS),
         news=Newsroom(database),
         keyring=keyring,
+        teams=teams,
+        allowances=Allowances(teams),
+        presence=presence,
+        turns=Turns(presence),
     )
 
 

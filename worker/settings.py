@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cache.errors import InvalidRequest
 from cache.store import Store
+from cache.teams import NO_LIMITS, Limits, limits_of
 from worker.cores import cores_given
 
 
@@ -33,6 +34,7 @@ class WorkerSettings:
     max_pack_bytes: int | None = None
     keep_seconds: float = 86400.0
     name: str = "worker"
+    team: Limits = NO_LIMITS
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -50,6 +52,7 @@ class WorkerSettings:
             lease_seconds=_number(env, "FEATUREPACK_LEASE_SECONDS", 30.0),
             max_pack_bytes=_whole_number(env, "FEATUREPACK_MAX_PACK_BYTES"),
             keep_seconds=_number(env, "FEATUREPACK_KEEP_SECONDS", 86400.0, allow_zero=True),
+            team=limits_of(env),
             name=env.get("FEATUREPACK_WORKER") or f"{socket.gethostname()}-{os.getpid()}",
         )
 
