@@ -35,6 +35,7 @@ from featurepack.errors import (
     JobCancelled,
     NotFound,
     QuotaExceeded,
+    StorageFull,
     TimedOut,
     TooLarge,
     Unauthorised,
@@ -42,6 +43,7 @@ from featurepack.errors import (
 )
 from featurepack.methods import Centroid, Knn, Lab, Linear, Mlp, Ridge
 from featurepack.samples import Samples
+from featurepack.teams import Team
 
 __version__ = "0.1.0"
 
@@ -80,8 +82,10 @@ __all__ = [
     "Ranking",
     "Ridge",
     "Samples",
+    "StorageFull",
     "Study",
     "StudyBrief",
+    "Team",
     "TimedOut",
     "TooLarge",
     "Unauthorised",

@@ -19,6 +19,10 @@ from service.app import create_app
 from service.news import Newsroom
 from service.settings import ServiceSettings
 
+SWITCH_SECONDS = 0.001
+"""So long a thread may keep the interpreter when the event loop wants it. With Python's own 5 ms,
+two threads that compute delay a small answer by 20 ms; they do as much work with this."""
+
 GRACE_SECONDS = 5
 """How long open requests may go on after SIGTERM."""
 
@@ -65,6 +69,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     one_heap()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = replace(ServiceSettings.from_env(), host=arguments.host)
         app = create_app(settings)

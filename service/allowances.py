@@ -50,12 +50,12 @@ class Allowances:
             QuotaExceeded: more came than may.
             Unavailable: the database does not answer, and did not before.
         """
-        now = time.monotonic()
         known = self._known.get(team)
-        if known is None or now - known.looked >= REMEMBERED_SECONDS:
+        if known is None or time.monotonic() - known.looked >= REMEMBERED_SECONDS:
             known = await self._look(team, known)
         rate = known.limits.requests_per_second
         if rate is not None:
+            now = time.monotonic()
             most = max(1.0, rate)
             known.tokens = min(most, known.tokens + (now - known.counted) * rate)
             known.counted = now

@@ -22,8 +22,8 @@ from service.presence import Presence
 
 ALONE: Final = 32
 """A team's places while no other asks; anyio's threads are 40."""
-AMONG: Final = 4
-"""While others ask. They share one interpreter, so more would be no faster together."""
+AMONG: Final = 2
+"""While others ask. All share one interpreter: more would only stand in the way of each other."""
 
 _turn: ContextVar[Turn | None] = ContextVar("turn", default=None)
 

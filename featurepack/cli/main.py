@@ -22,6 +22,7 @@ from featurepack.cli import (
     packs,
     serve,
     studies,
+    teams,
     using,
     weights,
 )
@@ -64,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
         using,
         studies,
         keys,
+        teams,
         cache,
     ):
         part.add(commands)
