@@ -13,13 +13,14 @@ Need = KeyScope | Literal["nothing", "metrics"]
 
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
-_CALL: Final = re.compile(rf"/(?:{'|'.join(CALLS)})(?:/|\Z)")
+# As routes are matched: $ lets a line's end follow, so what stands here does, too.
+_CALL: Final = re.compile(rf"/(?:{'|'.join(CALLS)})(?:/|$)")
 _NOTHING: Final = re.compile(
-    r"/(?:healthz|readyz|docs(?:/[^/]*)?|openapi\.json|v1/session)\Z",
+    r"/(?:healthz|readyz|docs(?:/[^/]*)?|openapi\.json|v1/session)$",
 )
-_ADMIN: Final = re.compile(r"/v1/(?:keys|audit)(?:/|\Z)")
-_ADMIN_WRITES: Final = re.compile(r"/v1/teams(?:/|\Z)")
-_READING_POSTS: Final = re.compile(r"/v1/(?:packs/[^/]+/rows|jobs/estimate)\Z")
+_ADMIN: Final = re.compile(r"/v1/(?:keys|audit)(?:/|$)")
+_ADMIN_WRITES: Final = re.compile(r"/v1/teams(?:/|$)")
+_READING_POSTS: Final = re.compile(r"/v1/(?:packs/[^/]+/rows|jobs/estimate)$")
 
 
 def need_of(method: str, path: str) -> Need:
@@ -29,7 +30,7 @@ def need_of(method: str, path: str) -> Need:
     """
     if not _CALL.match(path) or _NOTHING.match(path):
         return "nothing"
-    if path == "/metrics":
+    if path.startswith("/metrics"):
         return "metrics"
     if _ADMIN.match(path):
         return "admin"

@@ -217,6 +217,15 @@ def test_a_body_is_not_read_before_it_is_known_who_sends_it(service: Serving) ->
     assert sent[0]["status"] == 401
 
 
+def test_a_path_with_a_lines_end_needs_what_it_needs_without(service: Serving) -> None:
+    owls = holding(service, key_of(service, "owls"))
+    assert owls.http.get("/v1/keys%0A").status_code == 403
+    body = {"team": "owls", "scope": "admin"}
+    assert owls.http.post("/v1/keys%0A", json=body).status_code == 403
+    assert owls.http.get("/metrics%0A").status_code == 403
+    assert holding(service, None).http.get("/metrics%0A").status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/v1/packs/", "/h5/x/meta/", "/metrics"])
 def test_what_is_not_there_needs_a_key_too(service: Serving, path: str) -> None:
     nobody = holding(service, None)

@@ -37,6 +37,7 @@ export interface WorkerAtWork {
   seen: string;
   byte_limit: number | null;
   jobs: { id: string; kind: string; pack_id: string | null; progress: Progress }[];
+  busy: boolean;
 }
 
 export interface Overview {

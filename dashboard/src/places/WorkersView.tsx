@@ -56,7 +56,8 @@ function WorkerTable({ workers }: { workers: WorkerAtWork[] }) {
                 <Moment at={worker.seen} />
               </Table.Td>
               <Table.Td>
-                {worker.jobs.length === 0 && "waits for work"}
+                {worker.jobs.length === 0 &&
+                  (worker.busy ? "busy with another team's work" : "waits for work")}
                 {worker.jobs.map((job) => (
                   <div key={job.id}>
                     <Link to="/jobs/$jobId" params={{ jobId: job.id }}>

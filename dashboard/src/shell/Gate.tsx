@@ -34,10 +34,7 @@ function SignIn() {
   const client = useQueryClient();
   const entering = useMutation({
     mutationFn: signIn,
-    onSuccess: (session) => {
-      client.clear();
-      client.setQueryData(sessionQuery.queryKey, session);
-    },
+    onSuccess: (session) => client.setQueryData(sessionQuery.queryKey, session),
   });
   return (
     <main className="sign-in">
