@@ -22,6 +22,8 @@ LARGE_BYTES = 1 << 20
 
 READERS = 4
 """Threads that read pieces of large answers: enough to keep a disk busy."""
+READERS_AMONG = 1
+"""Those of each team while others ask: between two pieces of one, there is time for the others."""
 
 
 class Transfers:
@@ -30,7 +32,7 @@ class Transfers:
     def __init__(self, large: int, small: int, presence: Presence) -> None:
         self._places = {True: large, False: small}
         self._taken: dict[bool, Counter[str | None]] = {True: Counter(), False: Counter()}
-        self._readers = CapacityLimiter(READERS)
+        self._readers: dict[str | None, CapacityLimiter] = {}
         self._presence = presence
 
     @contextmanager
@@ -53,11 +55,19 @@ class Transfers:
             )
         taken[team] += 1
         try:
-            yield self._readers if large else None
+            yield self._reader(team) if large else None
         finally:
             taken[team] -= 1
             if not taken[team]:
                 del taken[team]
+
+    def _reader(self, team: str | None) -> CapacityLimiter:
+        found = self._readers.get(team)
+        if found is None:
+            found = self._readers[team] = CapacityLimiter(READERS)
+        is_among = team is not None and self._presence.teams > 1
+        found.total_tokens = READERS_AMONG if is_among else READERS
+        return found
 
     def _most(self, places: int, team: str | None) -> int:
         if team is None:
