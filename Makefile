@@ -18,7 +18,7 @@ TRY_PAGE = $(MAKE) --silent -o $(INSTALLED) dashboard >/dev/null 2>&1 \
   || echo "make: the page could not be built (make dashboard says why); going on as it is" >&2
 
 .PHONY: help install demo test serve check format lock bench-labs bench-extraction bench-thingsvision \
-  bench-serving bench-serving-peers bench-cuda dashboard dashboard-check clean
+  bench-serving bench-serving-peers bench-flood bench-cuda dashboard dashboard-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -105,6 +105,9 @@ bench-thingsvision: | $(UV) ## thingsvision for bench-extraction, in .bench with
 
 bench-serving: $(INSTALLED) ## serving and the client against nginx and others; QUICK=1 for a minute, ARGS="--rows 50000"
 	@$(BIN)/python -m bench.serving $(if $(QUICK),--quick) $(ARGS)
+
+bench-flood: $(INSTALLED) ## one team's small reads while another floods: make bench-flood ARGS="--seconds 300"
+	@$(BIN)/python -m bench.flood $(ARGS)
 
 bench-serving-peers: | $(UV) ## tiled and h5grove for bench-serving, each in .bench with an environment of its own
 	@$(UV) venv --quiet --clear --python $(PYTHON) .bench/tiled

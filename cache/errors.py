@@ -8,7 +8,8 @@
     ├── TooLarge        (ValueError)   beyond a stated limit
     ├── Unauthorised                   no key, or an unknown one
     │   └── Forbidden                  a known key without the needed right
-    ├── QuotaExceeded                  a team's allowance is used up
+    ├── QuotaExceeded                  a team's allowance is used up; it comes back
+    ├── StorageFull                    a team stores as much as it may
     ├── Busy                           as much is under way as may be; try again soon
     ├── CorruptData                    bytes that do not match their hash or format
     ├── LeaseLost                      another worker owns the job now
@@ -86,8 +87,21 @@ class Forbidden(Unauthorised):
 
 
 class QuotaExceeded(FeaturepackError):
+    """``retry_after`` is in seconds."""
+
     kind = "quota-exceeded"
     title = "Quota used up"
+
+    def __init__(
+        self, message: str, *, value: Any = None, remedy: str = "", retry_after: float = 5.0
+    ) -> None:
+        super().__init__(message, value=value, remedy=remedy)
+        self.retry_after = retry_after
+
+
+class StorageFull(FeaturepackError):
+    kind = "storage-full"
+    title = "Storage used up"
 
 
 class Busy(FeaturepackError):

@@ -16,8 +16,11 @@ import sqlalchemy as sa
 
 from cache.database import Database
 from cache.errors import Conflict, NotFound, Unavailable
+from cache.ledger import team_name
 from cache.origin import current
 from cache.pages import Order, Page, page_of
+from cache.quotas import Quotas
+from cache.shares import payers
 from cache.sight import Owner, Sight
 from cache.submitters import joined, left
 from cache.tables import ACTIVE_STATES, jobs
@@ -42,7 +45,7 @@ class NewJob:
     Jobs with the same non-empty ``together`` may be claimed at once and done in one go.
     ``submitter`` says who wants it: however often that name submits, it counts once. Without a
     name each submission counts as somebody else's. ``after`` is the key of a job that this one
-    waits for, if there is such an active one.
+    waits for, if there is such an active one. ``stores`` are the bytes that it will keep, about.
     """
 
     kind: str
@@ -53,6 +56,7 @@ class NewJob:
     priority: int = 0
     submitter: str | None = None
     after: str = ""
+    stores: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,13 +121,18 @@ def job_of(row: sa.Row[Any]) -> Job:
 
 
 class Jobs:
-    """The queue's statements for whoever wants work done."""
+    """The queue's statements for whoever wants work done, within the ``quotas`` if given."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: Quotas | None = None) -> None:
         self.database = database
+        self._quotas = quotas
 
     def submit(self, new: NewJob, answer: Callable[[sa.Connection], Answer | None]) -> Job | Answer:
-        """The active job of this key, or ``answer`` if it finds one, or a new job."""
+        """The active job of this key, or ``answer`` if it finds one, or a new job.
+
+        Raises:
+            QuotaExceeded, StorageFull: the team may not have a new one just now.
+        """
         return self.at_once(lambda connection: self.submit_in(connection, new, answer))
 
     def at_once(self, work: Callable[[sa.Connection], Answer]) -> Answer:
@@ -176,6 +185,7 @@ class Jobs:
         lenient = _more_lenient(job, new)
         is_paused = sa.and_(jobs.c.state == "queued", jobs.c.due > self.database.now)
         log.info("%s job is joined", job.kind, extra=_fields(job.id))
+        mine = team_name(new.owner.team)
         statement = (
             sa.update(jobs)
             .where(jobs.c.id == row.id)
@@ -186,11 +196,14 @@ class Jobs:
                 spec=new.spec if lenient else job.spec,
                 together=new.together if lenient else job.together,
                 due=sa.case((is_paused, self.database.now), else_=jobs.c.due),
+                joiner=sa.case((jobs.c.payer == mine, jobs.c.joiner), else_=mine),
             )
         )
         return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
 
     def _insert(self, connection: sa.Connection, new: NewJob) -> Job:
+        if self._quotas is not None:
+            self._quotas.admit(connection, new.kind, new.owner.team, new.stores)
         job_id, origin = uuid.uuid4().hex, current()
         if new.kind == "extract":
             self.database.counts.add("extractions")
@@ -217,6 +230,7 @@ class Jobs:
             traceparent=origin.traceparent,
             space=new.owner.space,
             team=new.owner.team,
+            payer=team_name(new.owner.team),
         )
         return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
 
@@ -283,6 +297,8 @@ class Jobs:
             statement = sa.update(jobs).where(jobs.c.id == job_id).returning(*JOB_COLUMNS)
             changed: dict[str, Any] = {"submitters": rest}
             if rest:
+                pay = sa.select(jobs.c.payer, jobs.c.joiner).where(jobs.c.id == job_id)
+                changed |= payers(*connection.execute(pay).one(), rest)
                 changed["priority"] = max(rest.values())
             elif job.state == "queued":
                 changed |= {"state": "cancelled", "finished": self.database.now}

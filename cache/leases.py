@@ -20,7 +20,9 @@ from cache.attempts import Outcome
 from cache.database import Database
 from cache.errors import FeaturepackError, LeaseLost, Unavailable
 from cache.jobs import JOB_COLUMNS, Job, job_of
-from cache.tables import ACTIVE_STATES, jobs, shards
+from cache.ledger import charge
+from cache.shares import due_now, others_wait, turn, used
+from cache.tables import jobs, shards
 from cache.waiting import give_up
 
 log = logging.getLogger("featurepack.cache")
@@ -50,6 +52,16 @@ class Shard:
     copied: int = 0
 
 
+@dataclass(frozen=True)
+class _Held:
+    """How jobs are taken: by whom, for how long, who pays, and which share of the time each."""
+
+    worker: str
+    seconds: float
+    payer: str
+    share: float
+
+
 class Leases:
     """The queue's statements for a worker."""
 
@@ -59,35 +71,44 @@ class Leases:
     def claim(self, worker: str, kinds: Sequence[str], lease_seconds: float) -> list[Job]:
         """Take the first job that is due, and with it those that can be done together with it.
 
-        The highest priority first, then the oldest; jobs that seem to kill workers come last.
-        Empty when there is nothing to do.
+        First the team that used the least lately (:mod:`cache.shares`), and of its jobs that of the
+        highest priority, then the oldest; those that seem to kill workers come last. Jobs of other
+        teams are not taken along: they would make this one's wait longer. Empty when there is
+        nothing to do.
         """
-        now = self.database.now
-        due = sa.and_(
-            jobs.c.state.in_(ACTIVE_STATES),
-            jobs.c.due <= now,
-            jobs.c.kind.in_(kinds),
-            jobs.c.waits_for.is_(None),
-        )
-        query = sa.select(*JOB_COLUMNS).where(due).with_for_update(skip_locked=True)
-        suspect = sa.case((jobs.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
-        order = (jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
-        first = query.order_by(*order).limit(1)
+        due = due_now(self.database, kinds)
         with self.database.write() as connection:
-            lead = connection.execute(first).first()
-            if lead is None:
+            first = connection.execute(self._first(kinds, due)).first()
+            if first is None:
                 return []
-            others = query.where(jobs.c.together == lead.together, jobs.c.id != lead.id)
-            rows = connection.execute(others.order_by(jobs.c.created, jobs.c.id)).all()
-            found = [job_of(row) for row in (lead, *rows)]
-            taken = [self._take(connection, job, worker, lease_seconds) for job in found]
+            mine = sa.or_(jobs.c.payer == first.pays, jobs.c.joiner == first.pays)
+            itself = jobs.alias("first")
+            together = sa.select(itself.c.together).where(itself.c.id == first.id)
+            alike = sa.and_(jobs.c.together == together.scalar_subquery(), due, mine)
+            query = sa.select(*JOB_COLUMNS).where(alike).order_by(jobs.c.created, jobs.c.id)
+            rows = connection.execute(query.with_for_update(skip_locked=True)).all()
+            found = sorted(map(job_of, rows), key=lambda job: job.id != first.id)
+            held = _Held(worker, lease_seconds, first.pays, 1 / len(found))
+            taken = [self._take(connection, job, held) for job in found]
         for job in found:
             if job.state == "running":
                 self._count(job, "lost")
         return [job for job in taken if not self._given_up(job)]
 
-    def _take(self, connection: sa.Connection, job: Job, worker: str, lease_seconds: float) -> Job:
+    def _first(self, kinds: Sequence[str], due: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        """Whose turn it is: the id of the job, and who pays."""
+        whose = turn(used(self.database, kinds))
+        suspect = sa.case((jobs.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
+        order = (*whose.order, jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
+        query = sa.select(jobs.c.id, whose.pays.label("pays")).select_from(whose.jobs)
+        query = query.where(due).order_by(*order).limit(1)
+        return query.with_for_update(skip_locked=True, of=jobs)
+
+    def _take(self, connection: sa.Connection, job: Job, held: _Held) -> Job:
         now = self._now(connection)
+        if job.state == "running":
+            charge(connection, self.database, job.id)
+        other = sa.case((jobs.c.payer == held.payer, jobs.c.joiner), else_=jobs.c.payer)
         statement = (
             sa.update(jobs)
             .where(jobs.c.id == job.id)
@@ -95,10 +116,14 @@ class Leases:
                 state="running",
                 attempt=job.attempt + 1,
                 deaths=job.deaths + (job.state == "running"),
-                due=now + lease_seconds,
-                worker=worker,
+                due=now + held.seconds,
+                worker=held.worker,
+                payer=held.payer,
+                joiner=other,
+                claimed=now,
+                share=held.share,
                 started=now if job.started is None else job.started,
-                attempts=attempts.begun(job.attempts, job.attempt + 1, worker, now),
+                attempts=attempts.begun(job.attempts, job.attempt + 1, held.worker, now),
             )
         )
         return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
@@ -119,6 +144,13 @@ class Leases:
         with self.database.write(durable=False) as connection:
             self._update(connection, job, due=self.database.now + lease_seconds)
             return self._is_cancelling(connection, job)
+
+    def should_yield(self, job: Job) -> bool:
+        """Whether another team waits for a worker that used much less of them than this job's."""
+        query = sa.select(jobs.c.payer).where(jobs.c.id == job.id)
+        with self.database.read() as connection:
+            payer = connection.execute(query).scalar_one()
+            return others_wait(connection, self.database, [job.kind], payer)
 
     def progress(self, job: Job, progress: dict[str, Any]) -> bool:
         """Tell how far the job is. True when it should be cancelled. Raises LeaseLost."""
@@ -262,6 +294,7 @@ class Leases:
         told = attempts.ended(job.attempts, outcome, now, error)
         values = {"state": outcome, "finished": now, "result": result, "error": error}
         self._update(connection, job, attempts=told, **values)
+        charge(connection, self.database, job.id, result)
         if outcome in ("failed", "cancelled"):
             give_up(connection, self.database, job.key, error)
 
@@ -277,6 +310,7 @@ class Leases:
         """Back to the queue. Nobody else writes ``attempts`` while the lease is ours."""
         told = attempts.ended(job.attempts, outcome, self._now(connection), error)
         self._update(connection, job, state="queued", attempts=told, **values)
+        charge(connection, self.database, job.id)
 
     def _now(self, connection: sa.Connection) -> float:
         return float(connection.execute(sa.select(self.database.now)).scalar_one())

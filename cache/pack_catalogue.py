@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cache.errors import Conflict, CorruptData, FeaturepackError, NotFound
+from cache.ledger import credit_hit
 from cache.pack_listing import (
     BestHead,
     PackFilter,
@@ -77,8 +78,10 @@ class PackCatalogue(Queries):
         row = connection.execute(query).first()
         return PackRow(**row._mapping) if row else None
 
-    def hit(self, connection: sa.Connection, pack_id: str, store: Store) -> PackRow | None:
-        """The pack, counted as used, if it is there and its file can be whole.
+    def hit(
+        self, connection: sa.Connection, pack_id: str, store: Store, team: str | None
+    ) -> PackRow | None:
+        """The pack, counted as used by a team, if it is there and its file can be whole.
 
         A file that is missing or has another size is quarantined at once: should it stay in its
         place, the job that builds the pack anew would take it for the work of an attempt before.
@@ -98,6 +101,7 @@ class PackCatalogue(Queries):
             if self.mark_damaged(connection, pack_id, error, row.etag):
                 store.quarantine_pack(pack_id)
             return None
+        credit_hit(connection, self.database, pack_id, team)
         used = {"hits": packs.c.hits + 1, "last_used": self.database.now}
         hit = self._change(connection, pack_id, used)
         query = sa.select(packs.c.row_seconds).where(packs.c.pack_id == pack_id)

@@ -11,6 +11,20 @@ import sqlalchemy as sa
 
 ACTIVE_STATES: Final = ("queued", "running")
 
+TOLD_BY_INDEX: Final = (
+    "state",
+    "kind",
+    "due",
+    "waits_for",
+    "payer",
+    "joiner",
+    "priority",
+    "deaths",
+    "created",
+    "id",
+)
+"""Of a job, all that decides when it is claimed: ten thousand that wait are not read for it."""
+
 metadata = sa.MetaData()
 Json = sa.JSON(none_as_null=True)
 
@@ -71,7 +85,13 @@ jobs = sa.Table(
     sa.Column("traceparent", sa.Text, nullable=False, server_default=""),
     sa.Column("space", sa.Text, nullable=False, server_default=""),
     sa.Column("team", sa.Text),
-    sa.Index("jobs_claim", "state", "kind", "due"),
+    sa.Column("payer", sa.Text, nullable=False, server_default=""),
+    sa.Column("joiner", sa.Text),
+    sa.Column("claimed", sa.Float),
+    sa.Column("share", sa.Float, nullable=False, server_default="1"),
+    sa.Index("jobs_turn", *TOLD_BY_INDEX),
+    sa.Index("jobs_together", "together", "state"),
+    sa.Index("jobs_of_team", "team", "state"),
     sa.Index("jobs_recent", "created", "id"),
     sa.Index("jobs_of_key", "key", "created"),
     sa.Index(
@@ -202,6 +222,44 @@ keys = sa.Table(
     sa.Column("expires", sa.Float),
     sa.Column("revoked", sa.Float),
     sa.Column("last_used", sa.Float),
+)
+
+teams = sa.Table(
+    "teams",
+    metadata,
+    sa.Column("team", sa.Text, primary_key=True),
+    sa.Column("stored_bytes", sa.BigInteger),
+    sa.Column("queued_jobs", sa.BigInteger),
+    sa.Column("upload_bytes", sa.BigInteger),
+    sa.Column("requests_per_second", sa.Float),
+    sa.Column("heads_per_minute", sa.Float),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("began", sa.Float, nullable=False),
+    sa.Column("ended", sa.Float, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("rows_computed", sa.BigInteger, nullable=False),
+    sa.Column("rows_copied", sa.BigInteger, nullable=False),
+    sa.Column("seconds_saved", sa.Float, nullable=False),
+    sa.Index("ledger_recent", "ended", "kind", "team", "began", "seconds"),
+    sa.Index("ledger_of_team", "team", "ended"),
+)
+
+hits = sa.Table(
+    "hits",
+    metadata,
+    sa.Column("team", sa.Text, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True),
+    sa.Column("hits", sa.BigInteger, nullable=False),
+    sa.Column("seconds_saved", sa.Float, nullable=False),
 )
 
 stores = sa.Table(

@@ -36,6 +36,7 @@ from featurepack.errors import (
     JobCancelled,
     NotFound,
     QuotaExceeded,
+    StorageFull,
     TimedOut,
     TooLarge,
     Unauthorised,
@@ -43,6 +44,7 @@ from featurepack.errors import (
 )
 from featurepack.methods import Centroid, Knn, Lab, Linear, Mlp, Ridge
 from featurepack.samples import Samples
+from featurepack.teams import Team
 
 __version__ = "0.1.0"
 
@@ -82,8 +84,10 @@ __all__ = [
     "Ranking",
     "Ridge",
     "Samples",
+    "StorageFull",
     "Study",
     "StudyBrief",
+    "Team",
     "TimedOut",
     "TooLarge",
     "Unauthorised",

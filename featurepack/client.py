@@ -10,13 +10,13 @@ import httpx
 
 from featurepack.errors import InvalidRequest
 from featurepack.key import chosen_key
-from featurepack.keys import KeyCalls
 from featurepack.local.cache import LocalCache
 from featurepack.local.locks import CAN_LOCK
 from featurepack.local.settings import LocalSettings
 from featurepack.packs import PackCalls
 from featurepack.pairs import PairCalls
 from featurepack.submitter import checked, user_at_host
+from featurepack.teams import TeamCalls
 from featurepack.transport import Retry, Transport
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -24,7 +24,7 @@ CONNECT_SECONDS = 10.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class Client(PairCalls, PackCalls, KeyCalls):
+class Client(PairCalls, PackCalls, TeamCalls):
     """Talks to one service; may be used by several threads.
 
     ``key`` is the team's, else FEATUREPACK_KEY, else what the file FEATUREPACK_KEY_FILE holds; no

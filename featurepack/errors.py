@@ -8,7 +8,8 @@ FeaturepackError
 ├── TooLarge          (ValueError)       beyond a limit of the service
 ├── Unauthorised      (PermissionError)  no key, or an unknown one
 │   └── Forbidden                        a known key without the needed right
-├── QuotaExceeded                        an allowance is used up
+├── QuotaExceeded                        an allowance is used up; it comes back
+├── StorageFull                          the team stores as much as it may
 ├── DiskFull          (OSError)          no room on this machine's disk
 ├── CorruptData                          bytes that do not match their hash or format
 └── Unavailable                          something that should answer does not; try again
@@ -71,7 +72,11 @@ class Forbidden(Unauthorised):
 
 
 class QuotaExceeded(FeaturepackError):
-    """An allowance is used up."""
+    """An allowance is used up; it comes back."""
+
+
+class StorageFull(FeaturepackError):
+    """The team stores as much as it may."""
 
 
 class DiskFull(FeaturepackError, OSError):
@@ -105,6 +110,7 @@ _BY_KIND: Final[Mapping[str, type[FeaturepackError]]] = {
     "unauthorised": Unauthorised,
     "forbidden": Forbidden,
     "quota-exceeded": QuotaExceeded,
+    "storage-full": StorageFull,
     "busy": Unavailable,
     "corrupt-data": CorruptData,
     "lease-lost": Conflict,
@@ -126,6 +132,7 @@ _BY_STATUS: Final[Mapping[int, type[FeaturepackError]]] = {
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,
+    507: StorageFull,
 }
 
 

@@ -24,6 +24,10 @@ from service.app import create_app
 from service.news import Newsroom
 from service.settings import ServiceSettings
 
+SWITCH_SECONDS = 0.001
+"""So long a thread may keep the interpreter when the event loop wants it. With Python's own 5 ms,
+two threads that compute delay a small answer by 20 ms; they do as much work with this."""
+
 GRACE_SECONDS = 5
 """How long open requests may go on after SIGTERM."""
 
@@ -69,6 +73,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     one_heap()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = replace(ServiceSettings.from_env(), host=arguments.host)
         log_to_stderr(settings.log_format)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from service import problems
 from service.access_log import AccessLog
+from service.allowances import InTurn
 from service.entrance import Entrance
 from service.observe import Observe
 from service.routes import (
@@ -35,6 +36,7 @@ from service.routes import (
     reference,
     session,
     studies,
+    teams,
     thumbnails,
     weights,
 )
@@ -87,6 +89,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_body_bytes,
     )
+    app.add_middleware(
+        InTurn, allowances=state.allowances, turns=state.turns, presence=state.presence
+    )
     app.add_middleware(Entrance, keyring=state.keyring, metrics_key=settings.metrics_key)
     problems.install(app)
     # Routes are tried in this order: first those that answer in less than a millisecond.
@@ -106,6 +111,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         head_files,
         predictions,
         studies,
+        teams,
         advice,
         overview,
         events,

@@ -37,9 +37,10 @@ async def answer(request: Request, make: Make, *, is_quick: bool) -> Response:
         NotFound, Conflict: no such pack that the caller may see, or it is damaged.
         Whatever ``make`` raises.
     """
-    kept, sight = state_of(request), caller_of(request).sight
+    kept, caller = state_of(request), caller_of(request)
+    sight = caller.sight
     pack_id = request.path_params["pack_id"]
-    with kept.transfers.place(large=False):
+    with kept.transfers.place(False, caller.team):
         at_hand = kept.shelf.at_hand(pack_id, sight) if is_quick else None
         if at_hand is not None:
             return make(*at_hand)

@@ -43,6 +43,15 @@ def estimate(kept: State, wanted: Wanted, recipe: Recipe, on_error: str) -> Esti
     )
 
 
+def bytes_to_store(kept: State, wanted: Wanted, recipe: Recipe) -> int:
+    """Of the pack's features; 0 where only the worker will know the shape of a row."""
+    relatives = kept.catalogue.relatives(recipe.recipe_id, Sight(wanted.space))
+    shape = tuple(relatives[0].row_shape) if relatives else _row_shape(recipe)
+    if shape is None:
+        return 0
+    return wanted.images.rows * prod(shape) * np.dtype(recipe.numerics.stored).itemsize
+
+
 def _row_shape(recipe: Recipe) -> tuple[int, ...] | None:
     """Known before any job ran only where the input has the network's own size."""
     info = networks.get(recipe.network)

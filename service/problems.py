@@ -32,6 +32,7 @@ STATUS: Final[dict[type[FeaturepackError], int]] = {
     errors.Unauthorised: 401,
     errors.Forbidden: 403,
     errors.QuotaExceeded: 429,
+    errors.StorageFull: 507,
     errors.Busy: 429,
     errors.CorruptData: 422,
     errors.LeaseLost: 409,
@@ -41,7 +42,6 @@ STATUS: Final[dict[type[FeaturepackError], int]] = {
 
 RETRY_AFTER_SECONDS: Final[dict[type[FeaturepackError], str]] = {
     errors.Busy: "1",
-    errors.QuotaExceeded: "5",
     errors.Unavailable: "5",
 }
 
@@ -94,6 +94,8 @@ def status_of(error: FeaturepackError) -> int:
 def _headers(error: FeaturepackError) -> dict[str, str] | None:
     if status_of(error) == 401:
         return {"WWW-Authenticate": 'Bearer realm="featurepack"'}  # RFC 6750
+    if isinstance(error, errors.QuotaExceeded):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     for cls in type(error).__mro__:
         if cls in RETRY_AFTER_SECONDS:
             return {"Retry-After": RETRY_AFTER_SECONDS[cls]}

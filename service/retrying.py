@@ -44,7 +44,8 @@ def retry(kept: State, caller: Caller, job_id: str, submitter: str | None) -> Pa
     )
     if old.kind != "extract":
         return kept.jobs.enqueue(new)
-    find = partial(kept.catalogue.hit, pack_id=old.spec["pack_id"], store=kept.store)
+    hit, team = kept.catalogue.hit, caller.team
+    find = partial(hit, pack_id=old.spec["pack_id"], store=kept.store, team=team)
     found = kept.jobs.submit(new, find)
     if isinstance(found, PackRow):
         refuse_broken(found, old.spec.get("on_error", "mask"))

@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from cache.errors import NotFound
 from cache.pack import Pack, file_id
 from cache.store import Store
+from service.caller import PLACE, Caller
 from service.reading import Buffer, OpenFile
 from service.transfers import LARGE_BYTES, Transfers
 
@@ -130,7 +131,7 @@ class PackResponse(Response):
             await send(_body(b""))
             return
         large = self.source.weight > LARGE_BYTES
-        with self.transfers.place(large=large) as limiter:
+        with self.transfers.place(large, _team(scope)) as limiter:
             held = _Held(self.source)
             if large:
                 await _send_pieces(held, limiter, start, receive, send)
@@ -138,6 +139,11 @@ class PackResponse(Response):
                 await _send_at_once(held, start, send)
             else:
                 await _send_whole(held, start, send)
+
+
+def _team(scope: Scope) -> str | None:
+    caller: Caller | None = scope.get(PLACE)
+    return None if caller is None else caller.team
 
 
 def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:

@@ -11,6 +11,7 @@ from cache.database_url import with_password
 from cache.errors import InvalidRequest
 from cache.logs import LogFormat, log_format
 from cache.store import Store
+from cache.teams import NO_LIMITS, Limits, limits_of
 from cache.tracing import are_traces_wanted
 
 GIB = 1 << 30
@@ -25,8 +26,8 @@ class ServiceSettings:
     answers above 1 MiB (``large_transfers``) and below (``small_transfers``) are sent at once; a
     client that reads nothing for ``stall_seconds`` is dropped. Where jobs wait and no worker has
     done anything for ``work_silence_seconds``, the service is not ready. ``traces``: spans are sent
-    as OpenTelemetry's own variables say. ``host`` is what it listens on; ``admin_key`` and
-    ``metrics_key`` are the operator's secrets.
+    as OpenTelemetry's own variables say. ``host`` is what it listens on; ``team`` is what a team
+    may for which nothing else is set; ``admin_key`` and ``metrics_key`` are the operator's secrets.
     """
 
     store: Store
@@ -42,6 +43,7 @@ class ServiceSettings:
     log_format: LogFormat = "text"
     traces: bool = False
     host: str = "127.0.0.1"
+    team: Limits = NO_LIMITS
     admin_key: str | None = field(default=None, repr=False)
     metrics_key: str | None = field(default=None, repr=False)
 
@@ -68,6 +70,7 @@ class ServiceSettings:
             ),
             log_format=log_format(env),
             traces=are_traces_wanted(env),
+            team=limits_of(env),
             admin_key=_secret(env, "FEATUREPACK_ADMIN_KEY_FILE"),
             metrics_key=_secret(env, "FEATUREPACK_METRICS_KEY_FILE"),
         )

@@ -15,17 +15,22 @@ from cache.errors import Unauthorised
 from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.opening import open_database
+from cache.quotas import Quotas
 from cache.rates import Rates
 from cache.store import Store
 from cache.studies import Studies
+from cache.teams import Teams
 from cache.tracing import Tracing, open_tracing
+from service.allowances import Allowances
 from service.keyring import Keyring
 from service.metrics import Metrics
 from service.news import Newsroom
+from service.presence import Presence
 from service.scrape import Scrape
 from service.settings import ServiceSettings
 from service.shelf import PackShelf
 from service.transfers import Transfers
+from service.turns import Turns
 from service.views import Views
 
 THUMBNAILS = 2
@@ -49,6 +54,10 @@ class State:
     keyring: Keyring
     metrics: Metrics
     tracing: Tracing | None
+    teams: Teams
+    allowances: Allowances
+    presence: Presence
+    turns: Turns
 
     @property
     def store(self) -> Store:
@@ -65,26 +74,30 @@ def open_state(settings: ServiceSettings) -> State:
     database = open_database(settings.database_url, settings.store)
     keyring = Keyring(database, settings.admin_key)
     _refuse_open_doors(keyring, settings.host)
-    catalogue = Catalogue(database)
+    catalogue, teams, presence = Catalogue(database), Teams(database, settings.team), Presence()
     metrics = Metrics()
     metrics.registry.register(Scrape(settings, database))
     database.time_statements(metrics.database_seconds.observe)
     return State(
         settings=settings,
         database=database,
-        jobs=Jobs(database),
+        jobs=Jobs(database, Quotas(teams)),
         leases=Leases(database),
         rates=Rates(database),
         catalogue=catalogue,
         studies=Studies(database),
         shelf=PackShelf(catalogue, settings.store),
         views=Views(settings.store),
-        transfers=Transfers(settings.large_transfers, settings.small_transfers),
+        transfers=Transfers(settings.large_transfers, settings.small_transfers, presence),
         thumbnails=CapacityLimiter(THUMBNAILS),
         news=Newsroom(database),
         keyring=keyring,
         metrics=metrics,
         tracing=open_tracing("featurepack-service", settings.traces),
+        teams=teams,
+        allowances=Allowances(teams),
+        presence=presence,
+        turns=Turns(presence),
     )
 
 

@@ -68,7 +68,7 @@ class Planned:
             ) from error
         for recipe in wanted.recipes:
             pack_id = wanted.pack_id(recipe)
-            self.packs[pack_id] = wanted, recipe, extraction(wanted, recipe, request, caller)
+            self.packs[pack_id] = wanted, recipe, extraction(state, wanted, recipe, request, caller)
             about = {
                 "network": label,
                 "tap": _tap_label(recipe),

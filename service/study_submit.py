@@ -53,13 +53,13 @@ def _submit(
     kept.studies.join(connection, row, submitter)
     heads = kept.studies.heads_in(connection, plan.packs)
     missing = [cell for cell in row.cells if not _is_there(kept, cell, heads)]
-    etags = {}
+    etags, hit = {}, kept.catalogue.hit
     # In one order, packs before heads: two studies that wait for each other's rows would never end.
     for pack_id in sorted({cell["pack_id"] for cell in missing}):
         wanted, recipe, job = plan.packs[pack_id]
         job = replace(job, submitter=submitter_of(row.study_id))
         found = kept.jobs.submit_in(
-            connection, job, partial(kept.catalogue.hit, pack_id=pack_id, store=kept.store)
+            connection, job, partial(hit, pack_id=pack_id, store=kept.store, team=row.team)
         )
         if isinstance(found, PackRow):
             check_hit(found, recipe, wanted.images.dataset_id)

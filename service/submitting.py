@@ -9,14 +9,18 @@ from cache.jobs import Job, NewJob
 from cache.recipe import Recipe
 from cache.rows import PackRow
 from service.caller import Caller
+from service.estimate import bytes_to_store
 from service.resolve import Wanted
 from service.schemas import JobRequest
 from service.state import State
 
 
-def extraction(wanted: Wanted, recipe: Recipe, request: JobRequest, caller: Caller) -> NewJob:
+def extraction(
+    kept: State, wanted: Wanted, recipe: Recipe, request: JobRequest, caller: Caller
+) -> NewJob:
     """The job; those of one request's taps are done by one forward pass."""
     pack_id, dataset_id = wanted.pack_id(recipe), wanted.images.dataset_id
+    is_limited = kept.allowances.known(caller.team).stored_bytes is not None
     return NewJob(
         kind="extract",
         key=extraction_key(pack_id),
@@ -31,6 +35,7 @@ def extraction(wanted: Wanted, recipe: Recipe, request: JobRequest, caller: Call
         together=f"{recipe.forward_id}-{dataset_id}-{request.on_error}",
         priority=request.priority,
         submitter=caller.submitter(request.submitter),
+        stores=bytes_to_store(kept, wanted, recipe) if is_limited else 0,
     )
 
 
@@ -45,11 +50,13 @@ def submit_pack(
 
     Raises:
         Conflict: another pack has the id.
+        QuotaExceeded, StorageFull: the team may not have another job, or not of this size.
         CorruptData: the cached pack has broken images, and the request says that they are errors.
     """
     kept.views.keep(wanted.row, wanted.view, wanted.space, wanted.images)
-    find = partial(kept.catalogue.hit, pack_id=wanted.pack_id(recipe), store=kept.store)
-    found = kept.jobs.submit(extraction(wanted, recipe, request, caller), find)
+    hit, team = kept.catalogue.hit, caller.team
+    find = partial(hit, pack_id=wanted.pack_id(recipe), store=kept.store, team=team)
+    found = kept.jobs.submit(extraction(kept, wanted, recipe, request, caller), find)
     if isinstance(found, PackRow):
         check_hit(found, recipe, wanted.images.dataset_id)
         refuse_broken(found, request.on_error)

@@ -6,14 +6,16 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from starlette.datastructures import UploadFile
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cache.errors import InvalidRequest, TooLarge
 from cache.locks import writing_in
+from cache.quotas import ASK
 from cache.store import Store
+from service.allowances import LIMITS
 
 Upload = dict[str, str]
 """``path`` in the store, ``name`` as the user gave it."""
@@ -41,6 +43,11 @@ def saved(store: Store, files: Sequence[UploadFile]) -> Iterator[list[Upload]]:
             raise
 
 
+def size_of(uploads: Sequence[Upload]) -> int:
+    """Bytes of what was uploaded, as it came."""
+    return sum(Path(upload["path"]).stat().st_size for upload in uploads)
+
+
 def _name(file: UploadFile) -> str:
     name = PurePosixPath((file.filename or "").replace("\\", "/")).name
     if not name:
@@ -65,6 +72,10 @@ class LimitBodies:
         headers = dict(scope["headers"])
         upload = headers.get(b"content-type", b"").startswith(b"multipart/")
         limit = self.upload_bytes if upload else self.other_bytes
+        raised_by = "the operator sets FEATUREPACK_MAX_UPLOAD_BYTES"
+        own = scope[LIMITS].upload_bytes if upload and LIMITS in scope else None
+        if own is not None and own < limit:
+            limit, raised_by = own, f"this is the team's limit; {ASK} --upload-bytes N"
         announced = headers.get(b"content-length", b"0")
         arrived = 0
 
@@ -80,7 +91,7 @@ class LimitBodies:
                 raise TooLarge(
                     f"the request body is larger than {limit} bytes",
                     value=arrived,
-                    remedy="send less at once; the operator sets FEATUREPACK_MAX_UPLOAD_BYTES",
+                    remedy=f"send less at once; {raised_by}",
                 )
             return message
 

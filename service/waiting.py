@@ -13,6 +13,7 @@ from fastapi import Header, Response
 from cache.errors import Conflict, from_dict
 from cache.jobs import Job, Jobs
 from cache.sight import EVERYTHING
+from service.turns import without_place
 
 Prefer = Annotated[str | None, Header(description="wait=N waits up to N seconds")]
 """A route's parameter of this type is what :func:`wait_seconds` reads."""
@@ -41,10 +42,13 @@ def pause_after(waited: float) -> float:
 
 async def wait_for(jobs: Jobs, job: Job, seconds: float) -> Job:
     """The job as it is when it has ended, or after ``seconds``."""
+    if job.is_final or seconds <= 0:
+        return job
     began = time.monotonic()
-    while not job.is_final and (waited := time.monotonic() - began) < seconds:
-        await asyncio.sleep(min(pause_after(waited), seconds - waited))
-        job = await run_sync(jobs.get, job.id, EVERYTHING)  # it was seen before
+    async with without_place():
+        while not job.is_final and (waited := time.monotonic() - began) < seconds:
+            await asyncio.sleep(min(pause_after(waited), seconds - waited))
+            job = await run_sync(jobs.get, job.id, EVERYTHING)  # it was seen before
     return job
 
 

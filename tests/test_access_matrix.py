@@ -39,7 +39,7 @@ class Call:
 
     @property
     def names_a_thing(self) -> bool:
-        return re.search(r"\{(?!network)[a-z_]+\}", f"{self.path} {self.body}") is not None
+        return re.search(r"\{(?!network|team)[a-z_]+\}", f"{self.path} {self.body}") is not None
 
     @property
     def is_bulk(self) -> bool:
@@ -120,6 +120,9 @@ CALLS = [
     Call("GET", "/v1/keys", "admin"),
     Call("POST", "/v1/keys", "admin", {"team": "x", "scope": "nothing"}),
     Call("DELETE", "/v1/keys/{key_id}", "admin"),
+    Call("GET", "/v1/teams"),
+    Call("GET", "/v1/teams/{team}"),
+    Call("PUT", "/v1/teams/{team}", "admin", {"queued_jobs": -1}),
     # What changes a thing, and in the end takes it away.
     Call("PUT", "/v1/packs/{pack_id}/pin", "submit", changes=True),
     Call("DELETE", "/v1/packs/{pack_id}/pin", "submit", changes=True),
@@ -171,7 +174,7 @@ def _expire(store: Store, key: str) -> None:
 
 def status_of(world: World, call: Call, who: str, things: dict[str, str]) -> tuple[int, Any]:
     """The answer's status and JSON. A stream is left when it has begun."""
-    names = things | {"network": "squeezenet1_1"}
+    names = things | {"network": "squeezenet1_1", "team": "finches"}
     team = holding(world.service, world.keys[who])
     path = call.path.format(**names)
     if path == "/v1/events":

@@ -98,8 +98,8 @@ def test_packs_are_found_filtered_hit_and_deleted(catalogue: Catalogue, store: S
     ] == ["2"]
     assert catalogue.packs(EVERYTHING, PackFilter(dataset="fish")).items == []
     with catalogue.database.write() as connection:
-        assert catalogue.hit(connection, "nope", store) is None
-        hit = catalogue.hit(connection, "1", store)
+        assert catalogue.hit(connection, "nope", store, None) is None
+        hit = catalogue.hit(connection, "1", store, None)
     assert hit is not None
     assert hit.hits == 1
     assert hit.last_used >= hit.created

@@ -251,7 +251,7 @@ def test_a_damaged_pack_is_listed_and_never_served(catalogue: Catalogue, store: 
     assert not store.pack(pack_id).exists()
     assert store.quarantined(pack_id).exists()
     with catalogue.database.write() as connection:
-        assert catalogue.hit(connection, pack_id, store) is None
+        assert catalogue.hit(connection, pack_id, store, None) is None
     keep_real_pack(catalogue, store)
     again = catalogue.find_sound_pack(pack_id, EVERYTHING)
     assert (again.pinned, again.problem) == (True, None)
@@ -270,7 +270,7 @@ def test_a_file_that_cannot_be_whole_is_no_hit(
     else:
         os.truncate(path, path.stat().st_size + (9 if damage == "longer" else -9))
     with catalogue.database.write() as connection:
-        assert catalogue.hit(connection, pack_id, store) is None
+        assert catalogue.hit(connection, pack_id, store, None) is None
     assert not path.exists(), "the job that builds it anew must not find it"
     assert catalogue.find_pack(pack_id, EVERYTHING).problem is not None
 
@@ -306,7 +306,7 @@ def test_a_file_that_cannot_be_read_just_now_is_not_damaged(
     with pytest.raises(Unavailable, match="the store is gone"):
         PackShelf(catalogue, store).take(pack_id, EVERYTHING)
     with catalogue.database.write() as connection, pytest.raises(Unavailable):
-        catalogue.hit(connection, pack_id, store)
+        catalogue.hit(connection, pack_id, store, None)
     away.rename(store.root / "packs")
     assert PackShelf(catalogue, store).take(pack_id, EVERYTHING)
 
@@ -342,7 +342,7 @@ def test_a_quarantine_that_crashes_never_leaves_a_bad_pack_served(
         assert catalogue.find_sound_pack(pack_id, EVERYTHING), "nothing had happened yet"
         return
     with catalogue.database.write() as connection:
-        assert catalogue.hit(connection, pack_id, store) is None
+        assert catalogue.hit(connection, pack_id, store, None) is None
     sweep(catalogue, store, 0)
     assert names(catalogue, store) == []
     assert list((store.root / "quarantine").iterdir()) == []

@@ -19,12 +19,15 @@ from cache.database import Database
 from cache.engines import Engines
 from cache.errors import CorruptData
 from cache.eviction import make_room
+from cache.jobs import Job
 from cache.leases import Leases
 from cache.opening import open_database
 from cache.publish import quarantine
+from cache.quotas import Quotas
 from cache.rates import Rates
 from cache.recipe import Recipe
 from cache.store import Store
+from cache.teams import Teams
 from cache.tracing import Tracing, open_tracing
 from worker.activity import Activity
 from worker.checkpoints import load_state_dict
@@ -50,6 +53,7 @@ class Context:
     rates: Rates
     engines: Engines
     catalogue: Catalogue
+    quotas: Quotas
     devices: tuple[torch.device, ...]
     stop: threading.Event = field(default_factory=threading.Event)
     kept_engine: KeptEngine = field(default_factory=KeptEngine)
@@ -122,13 +126,15 @@ class Context:
         log.warning("pack %s is quarantined: %s", pack_id, error.message)
         quarantine(self.catalogue, self.store, pack_id, error)
 
-    def make_room(self, pack_id: str, needed_bytes: int) -> None:
+    def make_room(self, job: Job, pack_id: str, needed_bytes: int) -> None:
         """Evict packs where the store's limit leaves no room for this one.
 
         Raises:
+            StorageFull: the job's team may not store so much.
             TooLarge: the limit does not allow a pack of this size.
             Unavailable: everything else is pinned or in use just now.
         """
+        self.quotas.must_fit(self.store, job, pack_id, needed_bytes)
         make_room(self.catalogue, self.store, pack_id, needed_bytes, self.settings.max_pack_bytes)
 
     def build_network(self, recipe: Recipe, layers: Sequence[str]) -> fx.GraphModule:
@@ -166,6 +172,7 @@ def open_context(settings: WorkerSettings) -> Context:
         rates=Rates(database),
         engines=Engines(database),
         catalogue=Catalogue(database),
+        quotas=Quotas(Teams(database, settings.team)),
         devices=devices,
         tracing=open_tracing("featurepack-worker", settings.traces),
     )

@@ -34,6 +34,7 @@ def extract(context: Context, jobs: list[Job], lease: Lease) -> None:
     Raises:
         CorruptData: an image, the weights or the result is not what it should be.
         InvalidRequest: the weights do not fit the network or a tap.
+        StorageFull: the team may not store so much.
         TooLarge: the store's limit does not allow a pack of this size.
         Unavailable: a passing fault.
         LeaseLost, Cancelled, Stopping: see :mod:`worker.lease`.

@@ -112,10 +112,11 @@ class ForwardPass:
         self.tally.resume(copied, min(pack.resumed for pack in self.packs) - copied)
 
     def _make_room(self, planned: PlannedPack, row_shape: tuple[int, ...]) -> None:
-        """Raises TooLarge, Unavailable."""
+        """Raises StorageFull, TooLarge, Unavailable."""
         value_bytes = np.dtype(planned.recipe.numerics.stored).itemsize
         row_bytes = prod(row_shape) * value_bytes + EXTRA_ROW_BYTES
-        self.context.make_room(planned.pack_id, len(self.manifest) * row_bytes + EXTRA_PACK_BYTES)
+        needed = len(self.manifest) * row_bytes + EXTRA_PACK_BYTES
+        self.context.make_room(planned.job, planned.pack_id, needed)
 
     def _row_shape(self, planned: PlannedPack) -> tuple[int, ...]:
         """As the networks' catalogue says; where the input is of another size, as a run shows."""

@@ -40,6 +40,8 @@ _BUFFER_BYTES = 1 << 20
 
 Progress = Callable[[int], None]
 """Told how many images have been taken in so far; may raise to stop."""
+Fit = Callable[[str, int], None]
+"""Told a dataset's id and how many bytes of images are to be kept; may raise to refuse."""
 
 
 def ingest(
@@ -47,6 +49,7 @@ def ingest(
     store: Store,
     limits: IngestLimits = IngestLimits(),  # noqa: B008 - a frozen value
     progress: Progress | None = None,
+    fit: Fit | None = None,
     *,
     space: str = SHARED,
 ) -> Manifest:
@@ -57,6 +60,7 @@ def ingest(
     Raises:
         InvalidRequest, NotFound, TooLarge, CorruptData, Unavailable: as the source is; an empty
             dataset is an InvalidRequest.
+        Whatever ``fit`` raises.
     """
     beside = store.root / "datasets" / f".ingest.{secrets.token_hex(8)}.part"
     try:
@@ -65,6 +69,8 @@ def ingest(
             rows = _take(source, beside, limits, progress or (lambda _: None))
         manifest = rows.manifest(source).within(space)
         if source.folder is None:
+            if fit is not None:
+                fit(manifest.dataset_id, int(manifest.size_N.sum()))
             manifest = _publish(manifest, beside, store)
         _save(manifest, store)
         return manifest

@@ -20,6 +20,10 @@ PROGRESS_SECONDS = 0.5
 SHARD_GRACE_SECONDS = 3.0
 LISTEN_SECONDS = 1.5
 """The lease is prolonged at least this often, because that is how a wish to cancel is heard."""
+TURN_SECONDS = 60.0
+"""A job is held so long before it makes room for another team's: it has to be opened again."""
+LOOK_SECONDS = 5.0
+"""So often it is asked whether another team waits."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 
@@ -60,6 +64,7 @@ class Lease:
         self._good_until = time.monotonic() + lease_seconds
         self._told = 0.0
         self._stopping_since = 0.0
+        self._look_at = time.monotonic() + TURN_SECONDS
         self._ending = ""
         self._thread = threading.Thread(target=as_now(self._prolong), name="lease", daemon=True)
 
@@ -80,7 +85,8 @@ class Lease:
         """Go on, or raise.
 
         A worker that is asked to end may finish its shard, if that does not take long: then
-        only a check ``between_shards`` raises Stopping.
+        only a check ``between_shards`` raises Stopping. So it does where another team waits for a
+        worker that used much less of them than this job's; the job goes on later.
         """
         if self._lost is not None:
             raise self._lost
@@ -94,6 +100,18 @@ class Lease:
             waited = time.monotonic() - self._stopping_since
             if between_shards or waited >= SHARD_GRACE_SECONDS:
                 raise Stopping
+        if between_shards and self._is_turn_over():
+            log.info("another team waits: handing %d jobs back", len(self.held))
+            raise Stopping
+
+    def _is_turn_over(self) -> bool:
+        if not self.held or time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        try:
+            return self._leases.should_yield(self.held[0])
+        except Unavailable:
+            return False
 
     def progress(self, progress: dict[str, Any], *, now: bool = False) -> None:
         """Tell how far the work is; at most twice a second unless ``now``.

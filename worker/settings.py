@@ -12,6 +12,7 @@ from cache.database_url import with_password
 from cache.errors import InvalidRequest
 from cache.logs import LogFormat, log_format
 from cache.store import Store
+from cache.teams import NO_LIMITS, Limits, limits_of
 from cache.tracing import are_traces_wanted
 from worker.cores import cores_given
 
@@ -39,6 +40,7 @@ class WorkerSettings:
     name: str = "worker"
     log_format: LogFormat = "text"
     traces: bool = False
+    team: Limits = NO_LIMITS
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -59,6 +61,7 @@ class WorkerSettings:
             lease_seconds=_number(env, "FEATUREPACK_LEASE_SECONDS", 30.0),
             max_pack_bytes=_whole_number(env, "FEATUREPACK_MAX_PACK_BYTES"),
             keep_seconds=_number(env, "FEATUREPACK_KEEP_SECONDS", 86400.0, allow_zero=True),
+            team=limits_of(env),
             name=env.get("FEATUREPACK_WORKER") or f"{socket.gethostname()}-{os.getpid()}",
             log_format=log_format(env),
             traces=are_traces_wanted(env),

@@ -6,8 +6,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy.typing as npt
@@ -26,11 +27,14 @@ class LoadFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Weighed:
-    """A request of the mix: how often it is drawn, how long its answer is and how it begins."""
+    """A request of the mix: how often it is drawn, how long its answer is and how it begins.
+
+    ``length`` is None for one that changes.
+    """
 
     name: str
     ask: Ask
-    length: int
+    length: int | None
     head: bytes
     weight: float = 1.0
 
@@ -68,15 +72,21 @@ def weighed(name: str, ask: Ask, rows_ND: npt.NDArray[Any], weight: float = 1.0)
     return Weighed(name, ask, rows_ND.nbytes, head, weight)
 
 
-def load(server: Server, mix: Sequence[Weighed], clients: int, seconds: float) -> Loaded:
-    """So many clients for so many seconds. Raises LoadFailed."""
+def load(
+    server: Server,
+    mix: Sequence[Weighed],
+    clients: int,
+    seconds: float,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Loaded:
+    """So many clients for so many seconds, each with these headers, too. Raises LoadFailed."""
     spec = {
         "host": HOST,
         "port": int(server.url.rpartition(":")[2]),
         "clients": clients,
         "seconds": seconds,
         "seed": 0,
-        "asks": [one.spec() for one in mix],
+        "asks": [told | {"headers": told["headers"] | headers} for told in map(Weighed.spec, mix)],
     }
     command = [sys.executable, "-m", "bench.serving.load", json.dumps(spec)]
     with (

@@ -8,8 +8,8 @@ library is imported: a start takes a tenth of a second. SPEC is JSON:
      "asks": [{"name", "weight", "method", "path", "headers", "body", "bytes", "head"}]}
 
 A client draws what it asks next by ``weight``, and asks when the last answer is complete. An answer
-must have so many ``bytes`` and begin with ``head`` (hex). A 429 is asked again after a pause; the
-wait counts as part of the request.
+must have so many ``bytes``, unless they are null, and begin with ``head`` (hex). A 429 is asked
+again after a pause; the wait counts as part of the request.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def client(spec: dict[str, Any], number: int, begin: float, answers: Connection)
             time.sleep(0.05)
             continue
         told["seconds"][ask["name"]].append(time.monotonic() - asked)
-        told["bytes"] += ask["bytes"]
+        told["bytes"] += ask["bytes"] or 0
     answers.send(told | {"ended": time.monotonic()})
 
 
@@ -115,7 +115,7 @@ def receive(response: HTTPResponse, ask: dict[str, Any], buffer: memoryview) -> 
         raise WrongAnswer("other bytes")
     while piece := response.readinto(buffer):
         size += piece
-    if size != ask["bytes"]:
+    if ask["bytes"] not in (None, size):
         raise WrongAnswer(f"{size} bytes in place of {ask['bytes']}")
 
 

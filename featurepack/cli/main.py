@@ -23,6 +23,7 @@ from featurepack.cli import (
     packs,
     serve,
     studies,
+    teams,
     using,
     weights,
 )
@@ -65,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
         using,
         studies,
         keys,
+        teams,
         cache,
         backup,
     ):

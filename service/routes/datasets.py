@@ -22,7 +22,7 @@ from service.problems import validated
 from service.request import body_schema
 from service.schemas import DatasetRequest, Name
 from service.state import Kept, State
-from service.uploads import Upload, saved
+from service.uploads import Upload, saved, size_of
 from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -135,7 +135,8 @@ def _submit(
         "uploads": uploads,
         "max_bytes": kept.settings.max_upload_bytes,
     }
-    return kept.jobs.enqueue(NewJob("ingest", key, spec, owner, submitter=caller.submitter(None)))
+    stores, submitter = size_of(uploads), caller.submitter(None)
+    return kept.jobs.enqueue(NewJob("ingest", key, spec, owner, submitter=submitter, stores=stores))
 
 
 def _owner_of_name(kept: State, caller: Caller, where: Owner, name: str) -> Owner:

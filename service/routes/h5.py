@@ -114,7 +114,7 @@ async def _answer(
     made: Callable[[Any], Any],
     opened: Callable[..., Any] = get_content_from_file,
 ) -> Response:
-    with kept.transfers.place(large=True) as limiter:
+    with kept.transfers.place(True, caller.team) as limiter:
         work = partial(_read, kept, caller, pack_id, path, made, opened)
         answer = await run_sync(work, limiter=limiter)
     return Response(answer.content, headers=answer.headers)

@@ -19,7 +19,7 @@ from service.pack_answers import PackListing
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.schemas import Name
 from service.state import Kept, State
-from service.uploads import saved
+from service.uploads import saved, size_of
 from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/packs", tags=["packs"])
@@ -156,4 +156,7 @@ def _submit_import(
         parts = [upload | {"split": split} for split, upload in zip(files, uploads, strict=True)]
         spec = {"network": network, "dataset": dataset, "uploads": parts}
         key, submitter = f"import:{uuid4().hex}", caller.submitter(None)
-        return kept.jobs.enqueue(NewJob("import", key, spec, owner, submitter=submitter))
+        stores = size_of(uploads)
+        return kept.jobs.enqueue(
+            NewJob("import", key, spec, owner, submitter=submitter, stores=stores)
+        )

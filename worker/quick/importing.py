@@ -37,6 +37,7 @@ def import_pack(context: Context, job: Job, lease: Lease) -> None:
 
     Raises:
         InvalidRequest: the files hold anything but matching features and labels.
+        StorageFull: the team may not store so much.
     """
     spec = job.spec
     parts = {
@@ -54,6 +55,7 @@ def import_pack(context: Context, job: Job, lease: Lease) -> None:
     new_id = pack_id(recipe_id, manifest.dataset_id)
     dataset = {"name": spec["dataset"], "version": None, "view": None}
     dataset |= {"space": job.space} if job.space else {}
+    context.quotas.must_fit(context.store, job, new_id, features_ND.nbytes)
     path = context.store.building(new_id) / f"{job.id}.h5"
     try:
         path.parent.mkdir(exist_ok=True)

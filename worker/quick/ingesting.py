@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from cache.jobs import Job
 from cache.publish import publish_dataset
 from cache.rows import DatasetRow
@@ -15,6 +17,7 @@ def ingest_dataset(context: Context, job: Job, lease: Lease) -> None:
 
     Raises:
         InvalidRequest, NotFound, TooLarge, CorruptData, Unavailable: as the source is.
+        StorageFull: the team may not store so much.
     """
 
     def tell(images: int) -> None:
@@ -25,7 +28,8 @@ def ingest_dataset(context: Context, job: Job, lease: Lease) -> None:
     opened = source | ({"files": uploads} if uploads else {})
     # The upload limit is about strangers' files; a folder or a public set may be larger.
     limits = IngestLimits(job.spec["max_bytes"]) if uploads else IngestLimits()
-    manifest = ingest(opened, context.store, limits, tell, space=job.space)
+    fit = partial(context.quotas.must_store, job.team)
+    manifest = ingest(opened, context.store, limits, tell, fit, space=job.space)
     row = DatasetRow(
         name=job.spec["name"],
         version=0,
