@@ -9,12 +9,15 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import uvicorn
 
 from cache.errors import FeaturepackError
 from service.allocator import one_heap
 from service.app import create_app
+from service.browsers import hosts_for
+from service.connections import bounded, connection_limit
 from service.news import News
 from service.settings import ServiceSettings
 
@@ -66,6 +69,7 @@ def main() -> int:
     one_heap()
     try:
         settings = ServiceSettings.from_env()
+        settings = replace(settings, hosts=settings.hosts or hosts_for(arguments.host))
         app = create_app(settings)
     except FeaturepackError as error:
         print(f"service: {error.message}. {error.remedy}", file=sys.stderr)
@@ -76,6 +80,9 @@ def main() -> int:
         port=arguments.port,
         log_config=None,
         access_log=False,
+        http=bounded(connection_limit()),
+        ws="none",
+        server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = _Server(config, app.state.featurepack.news)

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service import problems
+from service.browsers import Browsers
 from service.routes import (
     advice,
     bulk,
@@ -33,7 +35,7 @@ from service.routes import (
 )
 from service.settings import ServiceSettings
 from service.state import open_state
-from service.uploads import LimitBodies
+from service.uploads import FORM_LIMITS, LimitBodies
 
 VERSION = "0.1.0"
 
@@ -43,6 +45,13 @@ computed once and reused by all.
 
 Errors are `application/problem+json`: `type` is stable, `remedy` says what to do.
 """
+
+
+class _Application(FastAPI):
+    """FastAPI, with what surrounds its own handling of errors."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Browsers(super().build_middleware_stack(), self.state.featurepack.settings.hosts)
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:
@@ -55,13 +64,14 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         state.news.close()
         state.database.close()
 
-    app = FastAPI(
+    app = _Application(
         title="Featurepack",
         version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,  # its files would be fetched from elsewhere
         redoc_url=None,
+        form_limits={**FORM_LIMITS},
     )
     app.state.featurepack = state
     app.add_middleware(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import math
+import re
 from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
@@ -18,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from cache import errors
 from cache.errors import FeaturepackError
+from service.shown import short, shown
 
 log = logging.getLogger("featurepack.service")
 
@@ -43,7 +43,14 @@ RETRY_AFTER_SECONDS: Final[dict[type[FeaturepackError], str]] = {
     errors.Unavailable: "5",
 }
 
+MAX_DETAIL: Final = 4000
+"""Letters: some errors name what they found."""
+
 Model = TypeVar("Model", bound=BaseModel)
+
+
+_JSON: Final = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
+"""What FastAPI takes for JSON in other routes. A page of another site cannot send it unasked."""
 
 
 class Problem(BaseModel):
@@ -58,13 +65,27 @@ class Problem(BaseModel):
     remedy: str
 
 
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {
-        "description": "a problem: what is wrong, the value, and what to do",
-        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-    }
+_PROBLEMS: Final = {
+    400: "the request cannot be read: no HTTP, form or JSON that is whole",
+    401: "a valid key is needed",
+    403: "the key does not allow this, or the service is not called like this",
+    404: "nothing answers to this name or id",
+    409: "the present state forbids it",
+    413: "beyond a stated limit",
+    422: "a value that can never be right",
+    429: "as much is under way as may be, or an allowance is used up; see Retry-After",
+    503: "the database, the store or a worker does not answer; see Retry-After",
 }
-"""What every call may answer, for OpenAPI."""
+
+PROBLEM: Final[dict[str, Any]] = {
+    "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}
+}
+"""Of an answer in OpenAPI."""
+
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: PROBLEM | {"description": description} for status, description in _PROBLEMS.items()
+}
+"""What every call may answer, for OpenAPI: a problem that says what is wrong and what to do."""
 
 
 class ProblemResponse(JSONResponse):
@@ -72,16 +93,7 @@ class ProblemResponse(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         """ASCII, because the offending value may hold text that is not Unicode."""
-        return json.dumps(_finite(content)).encode("ascii")
-
-
-def _finite(value: Any) -> Any:
-    """The value with NaN and infinity as text: JSON has no numbers for them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list) else value
+        return json.dumps(content).encode("ascii")
 
 
 def status_of(error: FeaturepackError) -> int:
@@ -106,9 +118,9 @@ def document(error: FeaturepackError, request: Request) -> dict[str, Any]:
         "type": f"urn:featurepack:problem:{error.kind}",
         "title": error.title,
         "status": status_of(error),
-        "detail": error.message,
-        "instance": request.url.path,
-        "value": jsonable_encoder(error.value),
+        "detail": short(error.message, MAX_DETAIL),
+        "instance": short(request.url.path),
+        "value": shown(error.value),
         "remedy": error.remedy,
     }
 
@@ -135,9 +147,9 @@ def install(app: FastAPI) -> None:
             "type": "about:blank",
             "title": error.detail,
             "status": error.status_code,
-            "detail": f"{request.method} {request.url.path}: {error.detail}",
-            "instance": request.url.path,
-            "value": request.url.path,
+            "detail": f"{request.method} {short(request.url.path)}: {error.detail}",
+            "instance": short(request.url.path),
+            "value": short(request.url.path),
             "remedy": "see /docs for what can be called",
         }
         return ProblemResponse(document, error.status_code, error.headers)
@@ -186,6 +198,12 @@ async def validated(request: Request, model: type[Model]) -> Model:
     Raises:
         InvalidRequest: no JSON, or values that do not fit.
     """
+    if not _JSON.match(request.headers.get("content-type", "")):
+        raise errors.InvalidRequest(
+            "the body is not said to be JSON",
+            value=request.headers.get("content-type"),
+            remedy="send it with Content-Type: application/json",
+        )
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:

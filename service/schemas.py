@@ -29,7 +29,9 @@ class TransformRequest(Request):
 
     preset: Literal["official", "stretch"] = "official"
     resize: Resize | None = None
-    size: list[int] | int | None = Field(None, description="one side, or [height, width]")
+    size: Annotated[list[int], Field(fail_fast=True)] | int | None = Field(
+        None, description="one side, or [height, width]"
+    )
     crop: list[int] | None = Field(None, min_length=2, max_length=2)
     interpolation: Interpolation | None = None
     antialias: bool | None = None
@@ -158,7 +160,7 @@ class Filters(BaseModel):
     start: int | None = Field(None, description="first row, within the split if one is named")
     stop: int | None = Field(None, description="the row after the last")
     step: int = Field(1, ge=1, description="every so many rows")
-    label: Annotated[list[str], BeforeValidator(_listed_labels)] = Field(
+    label: Annotated[list[str], Field(fail_fast=True), BeforeValidator(_listed_labels)] = Field(
         [], description="a class's name or number; of several, rows of any of them"
     )
     valid: bool = Field(False, description="true: only rows whose image could be decoded")
@@ -213,8 +215,13 @@ class RowsRequest(Filters, Request):
         }
     )
 
-    rows: list[int] | None = Field(None, description="row numbers, at most 100,000")
-    row_id: list[str] | None = Field(None, description="row ids, at most 100,000")
+    # Of a million wrong entries, a million errors would be made.
+    rows: Annotated[list[int], Field(fail_fast=True)] | None = Field(
+        None, description="row numbers, at most 100,000"
+    )
+    row_id: Annotated[list[str], Field(fail_fast=True)] | None = Field(
+        None, description="row ids, at most 100,000"
+    )
 
     def selection(self) -> Selection:
         return replace(

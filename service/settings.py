@@ -19,7 +19,8 @@ class ServiceSettings:
 
     ``max_upload_bytes`` bounds one upload, ``max_body_bytes`` any other request body. So many
     answers above 1 MiB (``large_transfers``) and below (``small_transfers``) are sent at once; a
-    client that reads nothing for ``stall_seconds`` is dropped.
+    client that reads nothing for ``stall_seconds`` is dropped. ``hosts`` are the names under which
+    the service may be asked; empty: any.
     """
 
     store: Store
@@ -31,6 +32,7 @@ class ServiceSettings:
     large_transfers: int = 64
     small_transfers: int = 256
     stall_seconds: int = 30
+    hosts: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServiceSettings:
@@ -47,6 +49,7 @@ class ServiceSettings:
             large_transfers=_number(env, "FEATUREPACK_LARGE_TRANSFERS", cls.large_transfers),
             small_transfers=_number(env, "FEATUREPACK_SMALL_TRANSFERS", cls.small_transfers),
             stall_seconds=_number(env, "FEATUREPACK_STALL_SECONDS", cls.stall_seconds),
+            hosts=tuple(env.get("FEATUREPACK_HOSTS", "").lower().replace(",", " ").split()),
         )
 
 

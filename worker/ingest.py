@@ -46,14 +46,17 @@ def ingest(
     store: Store,
     limits: IngestLimits = IngestLimits(),  # noqa: B008 - a frozen value
     progress: Progress | None = None,
+    beside: Path | None = None,
 ) -> Manifest:
     """Take in the images that ``spec`` names (see ``open_source``) and publish their manifest.
+
+    ``beside`` is where images are kept until then; whoever may end this process names it.
 
     Raises:
         InvalidRequest, NotFound, TooLarge, CorruptData, Unavailable: as the source is; an empty
             dataset is an InvalidRequest.
     """
-    beside = store.root / "datasets" / f".ingest.{secrets.token_hex(8)}.part"
+    beside = beside or store.root / "datasets" / f".ingest.{secrets.token_hex(8)}.part"
     try:
         source = open_source(spec, store, limits)
         with source.resources, closing(source.images):

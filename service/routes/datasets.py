@@ -20,7 +20,7 @@ from service.problems import validated
 from service.request import body_schema
 from service.schemas import DatasetRequest, Name
 from service.state import Kept, State
-from service.uploads import Upload, saved
+from service.uploads import FORM_LIMITS, Upload, saved
 from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -60,7 +60,7 @@ async def register(
     that says what is wrong with them. Longer work answers 202 with the job.
     """
     if request.headers.get("content-type", "").startswith("multipart/"):
-        async with request.form(max_files=100) as form:
+        async with request.form(**FORM_LIMITS | {"max_files": 100}) as form:
             job = await run_sync(_submit_upload, kept, form)
     else:
         wanted = await validated(request, DatasetRequest)

@@ -23,7 +23,7 @@ from service.resolve import resolve_classifier
 from service.schemas import RowsRequest
 from service.selection import Selection
 from service.state import Kept, State
-from service.uploads import saved
+from service.uploads import FORM_LIMITS, saved
 from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1")
@@ -105,7 +105,7 @@ async def classify(
 @asynccontextmanager
 async def _images(request: Request, top: int) -> AsyncIterator[list[UploadFile]]:
     """The parts named ``file``, until the block ends."""
-    async with request.form() as form:
+    async with request.form(**FORM_LIMITS) as form:
         files = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
         if not files:
             raise InvalidRequest("no image was sent", value=None, remedy="send parts named 'file'")

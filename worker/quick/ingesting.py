@@ -5,6 +5,7 @@ from __future__ import annotations
 from cache.jobs import Job
 from cache.publish import publish_dataset
 from cache.rows import DatasetRow
+from worker.apart import ingest_apart
 from worker.context import Context
 from worker.ingest import IngestLimits, ingest
 from worker.lease import Lease
@@ -24,8 +25,11 @@ def ingest_dataset(context: Context, job: Job, lease: Lease) -> None:
     source, uploads = job.spec["source"], job.spec["uploads"]
     opened = source | ({"files": uploads} if uploads else {})
     # The upload limit is about strangers' files; a folder or a public set may be larger.
-    limits = IngestLimits(job.spec["max_bytes"]) if uploads else IngestLimits()
-    manifest = ingest(opened, context.store, limits, tell)
+    if uploads:
+        limits = IngestLimits(job.spec["max_bytes"])
+        manifest = ingest_apart(opened, context.store, limits, tell)
+    else:
+        manifest = ingest(opened, context.store, IngestLimits(), tell)
     row = DatasetRow(
         name=job.spec["name"],
         version=0,

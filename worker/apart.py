@@ -1,0 +1,125 @@
+"""Taking an upload in in a process of its own, which may die of it.
+
+HDF5 is written in C and was made for files that one trusts: damaged ones can crash it or keep it
+busy for ever. So what strangers send is read by a process that can be ended, with a bound on its
+memory and its time. It is forked from a server that has the readers loaded and no torch, so that
+this takes milliseconds. It is no sandbox: it has the worker's rights.
+
+HDF5's own advice: https://github.com/HDFGroup/hdf5/security
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import resource
+import secrets
+import signal
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+
+from cache.dataset import Manifest
+from cache.errors import CorruptData, FeaturepackError, TooLarge, Unavailable
+from cache.store import Store
+from worker.child import end_with_parent
+from worker.ingest import IngestLimits, ingest
+
+MEMORY_BYTES: Final = 8 << 30
+"""Of what is made of the files; mapped files do not count (RLIMIT_DATA)."""
+CPU_SECONDS: Final = 900
+CHECK_SECONDS: Final = 0.2
+"""So often the job is asked whether to go on."""
+
+log = logging.getLogger("featurepack.worker")
+
+Told = int | Manifest | FeaturepackError
+
+
+def ingest_apart(
+    spec: Mapping[str, Any], store: Store, limits: IngestLimits, tell: Callable[[int], None]
+) -> Manifest:
+    """As :func:`worker.ingest.ingest`; ``tell`` is called at least five times a second.
+
+    Raises:
+        CorruptData: as the source is, or the files made their reader crash.
+        TooLarge: as the source is, or reading them takes too much memory or time.
+        Unavailable: the system ended the process.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    ours, theirs = context.Pipe(duplex=False)
+    beside = store.root / "datasets" / f".ingest.{secrets.token_hex(8)}.part"
+    process = context.Process(target=_ingest, args=(spec, store, limits, beside, theirs))
+    process.start()
+    theirs.close()  # so that its end is heard when the process ends
+    told: Told = 0
+    try:
+        while isinstance(told, int):
+            if ours.poll(CHECK_SECONDS):
+                told = ours.recv()
+            if isinstance(told, int):
+                tell(told)
+    except EOFError as error:
+        process.join()
+        raise _death(process.exitcode) from error
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+        beside.unlink(missing_ok=True)
+    if isinstance(told, FeaturepackError):
+        raise told
+    return told
+
+
+def _death(exitcode: int | None) -> FeaturepackError:
+    name = signal.Signals(-exitcode).name if exitcode and exitcode < 0 else f"status {exitcode}"
+    if name == "SIGKILL":
+        return Unavailable(
+            "the process that reads uploads was killed",
+            value=name,
+            remedy="look whether the machine ran out of memory; the job is tried again by itself",
+        )
+    if name == "SIGXCPU":
+        return TooLarge(
+            f"reading the upload takes more than {CPU_SECONDS} seconds of a processor's time",
+            value=CPU_SECONDS,
+            remedy="split the dataset, or write the file again",
+        )
+    return CorruptData(
+        f"the upload is damaged: its reader crashed ({name})",
+        value=name,
+        remedy="write the file again, or upload the images as an archive",
+    )
+
+
+# --- in the process --------------------------------------------------------------------------
+
+
+def _ingest(
+    spec: Mapping[str, Any], store: Store, limits: IngestLimits, beside: Path, told: Connection
+) -> None:
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which will end this
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+    answer: Told
+    try:
+        answer = ingest(spec, store, limits, told.send, beside)
+    except FeaturepackError as error:
+        answer = error
+    except MemoryError:
+        answer = TooLarge(
+            f"reading the upload takes more than {MEMORY_BYTES} bytes of memory",
+            value=MEMORY_BYTES,
+            remedy="split the dataset, or write the arrays in C order and smaller chunks",
+        )
+    except Exception as error:
+        log.exception("an upload met a mistake of ours")
+        answer = FeaturepackError(
+            f"{type(error).__name__}: {error}", remedy="report this; the worker's log has more"
+        )
+    told.send(answer)
