@@ -86,8 +86,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         files,
         h5,
         jobs,
+        bulk,  # before the packs called delete and pin
         packs,
-        bulk,
         pack_views,
         thumbnails,
         networks,

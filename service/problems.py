@@ -33,6 +33,7 @@ STATUS: Final[dict[type[FeaturepackError], int]] = {
     errors.Busy: 429,
     errors.CorruptData: 422,
     errors.LeaseLost: 409,
+    errors.Unreachable: 424,  # trying again will not help, which is what 503 says
     errors.Unavailable: 503,
     FeaturepackError: 500,
 }
@@ -73,6 +74,7 @@ _PROBLEMS: Final = {
     409: "the present state forbids it",
     413: "beyond a stated limit",
     422: "a value that can never be right",
+    424: "a download that this depends on failed; the remedy says which file to put where",
     429: "as much is under way as may be, or an allowance is used up; see Retry-After",
     503: "the database, the store or a worker does not answer; see Retry-After",
 }
@@ -101,6 +103,8 @@ def status_of(error: FeaturepackError) -> int:
 
 
 def _headers(error: FeaturepackError) -> dict[str, str] | None:
+    if isinstance(error, errors.Unreachable):
+        return None
     for cls in type(error).__mro__:
         if cls in RETRY_AFTER_SECONDS:
             return {"Retry-After": RETRY_AFTER_SECONDS[cls]}

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from cache.recipe import ChannelOrder, Compute, Interpolation, Pool, Resample, Resize, Stored
+from service.negotiation import told
 from service.request import Request
 from service.selection import Selection
 
@@ -167,7 +168,9 @@ class Filters(BaseModel):
     sample: int | None = Field(
         None, ge=0, description="so many of the rows that are left, none twice, in their order"
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="of the sample; equal seeds draw equal rows")
+    seed: int = Field(
+        0, ge=0, le=2**63 - 1, description="of the sample; equal seeds draw equal rows"
+    )
 
     def selection(self) -> Selection:
         names = ("split", "start", "stop", "step", "valid", "sample", "seed")
@@ -185,7 +188,11 @@ class FormatQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: str | None = Field(None, description="raw, npy, arrow, npz or json; else by Accept")
+    format: str | None = Field(
+        None,
+        description="raw, npy, arrow, npz or json; else by Accept",
+        json_schema_extra=told("raw", "npy", "arrow", "npz", "json"),
+    )
     dtype: Literal["float16", "float32"] | None = Field(
         None, description="of the features; else as they are stored"
     )
@@ -196,7 +203,11 @@ class FeaturesQuery(FormatQuery, RowsQuery):
 
 
 class LabelsQuery(RowsQuery):
-    format: str | None = Field(None, description="raw, npy or json; else by Accept")
+    format: str | None = Field(
+        None,
+        description="raw, npy or json; else by Accept",
+        json_schema_extra=told("raw", "npy", "json"),
+    )
 
 
 class RowsRequest(Filters, Request):

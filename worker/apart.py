@@ -2,9 +2,9 @@
 
 HDF5 is written in C and was made for files that one trusts: damaged ones can crash it, or keep it
 busy for ever with the interpreter's lock held (2.0.0 does not get past a global heap that has an
-empty free space). So what strangers send is read by a process that can be ended, with a bound on its
-memory and its time. It is forked from a server that has the readers loaded and no torch, so that
-this takes milliseconds. It is no sandbox: it has the worker's rights.
+empty free space). So what strangers send is read by a process that can be ended, with a bound on
+its memory and its time. It is forked from a server that has the readers loaded and no torch, so
+that this takes milliseconds. It is no sandbox: it has the worker's rights.
 """
 
 from __future__ import annotations

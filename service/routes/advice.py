@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from cache.errors import NotFound
 from service.advice import plan_advice
 from service.advice_answers import AdviceAnswer
-from service.negotiation import MEDIA_TYPES, chosen_format
+from service.negotiation import MEDIA_TYPES, chosen_format, told
 from service.state import Kept
 from service.study_requests import AdviceRequest
 from service.study_submit import submit_study
@@ -53,7 +53,13 @@ async def advise(
 async def get_advice(
     advice_id: str,
     kept: Kept,
-    format: Annotated[str | None, Query(description="json or markdown; else by Accept")] = None,
+    format: Annotated[
+        str | None,
+        Query(
+            description="json or markdown; else by Accept",
+            json_schema_extra=told("json", "markdown"),
+        ),
+    ] = None,
     accept: Annotated[str | None, Header()] = None,
     prefer: Prefer = None,
 ) -> Any:

@@ -50,7 +50,13 @@ _BODY: dict[str, Any] = {
 }
 
 
-@router.post("", status_code=201, openapi_extra=_BODY, response_model=DatasetAnswer | JobAnswer)
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=_BODY,
+    response_model=DatasetAnswer | JobAnswer,
+    responses={202: {"model": JobAnswer, "description": "a worker still takes it in"}},
+)
 async def register(
     request: Request, response: Response, kept: Kept, prefer: Prefer = None
 ) -> DatasetAnswer | JobAnswer:

@@ -48,6 +48,31 @@ def list_packs(
     return PackListing.of(page, kept.catalogue.best_heads([row.pack_id for row in page.items]))
 
 
+# Before the pack called import, for which 405 would name the wrong methods.
+@router.post(
+    "/import",
+    status_code=201,
+    response_model=PackAnswer | JobAnswer,
+    responses={202: {"model": JobAnswer, "description": "a worker still takes it in"}},
+)
+async def import_pack(
+    network: Annotated[Name, Form(description="what the features were made with, if known")],
+    dataset: Annotated[Name, Form(description="what they were made of")],
+    train: UploadFile,
+    response: Response,
+    kept: Kept,
+    validation: UploadFile | None = None,
+    prefer: Prefer = None,
+) -> PackAnswer | JobAnswer:
+    """Take in the labs' bottleneck pickles as a pack: imported, recipe unknown."""
+    files = {"train": train} | ({"validation": validation} if validation is not None else {})
+    job = await run_sync(_submit_import, kept, network, dataset, files)
+    job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
+    if job.result is None:
+        return JobAnswer.of(job)
+    return PackAnswer.of(await run_sync(kept.catalogue.find_pack, job.result["pack_id"]))
+
+
 @router.get("/{pack_id}")
 def get_pack(pack_id: str, kept: Kept) -> PackAnswer:
     """One pack: its recipe, dataset, shape and provenance with the certificate."""
@@ -73,7 +98,11 @@ def unpin_pack(pack_id: str, kept: Kept) -> PackAnswer:
     return PackAnswer.of(kept.catalogue.pin_pack(pack_id, False))
 
 
-@router.post("/{pack_id}/verify", status_code=202)
+@router.post(
+    "/{pack_id}/verify",
+    status_code=202,
+    responses={200: {"model": JobAnswer, "description": "it is done"}},
+)
 async def verify_pack(
     pack_id: str,
     response: Response,
@@ -99,25 +128,6 @@ def _submit_verify(kept: State, pack_id: str, rows: int | None) -> Job:
     kept.catalogue.touch_pack(pack_id)  # not to be evicted before its job is there
     spec = {"pack_id": pack_id, "rows": rows}
     return kept.jobs.enqueue(NewJob("verify", f"verify:{pack_id}:{rows or 0}", spec))
-
-
-@router.post("/import", status_code=201, response_model=PackAnswer | JobAnswer)
-async def import_pack(
-    network: Annotated[Name, Form(description="what the features were made with, if known")],
-    dataset: Annotated[Name, Form(description="what they were made of")],
-    train: UploadFile,
-    response: Response,
-    kept: Kept,
-    validation: UploadFile | None = None,
-    prefer: Prefer = None,
-) -> PackAnswer | JobAnswer:
-    """Take in the labs' bottleneck pickles as a pack: imported, recipe unknown."""
-    files = {"train": train} | ({"validation": validation} if validation is not None else {})
-    job = await run_sync(_submit_import, kept, network, dataset, files)
-    job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
-    if job.result is None:
-        return JobAnswer.of(job)
-    return PackAnswer.of(await run_sync(kept.catalogue.find_pack, job.result["pack_id"]))
 
 
 def _submit_import(kept: State, network: str, dataset: str, files: dict[str, UploadFile]) -> Job:

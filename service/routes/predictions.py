@@ -43,6 +43,8 @@ _IMAGES = {
     }
 }
 
+_DONE: dict[int | str, dict[str, Any]] = {200: {"model": JobAnswer, "description": "it is done"}}
+
 
 def _body(**others: Any) -> dict[str, Any]:
     content = {"multipart/form-data": _IMAGES} | others
@@ -53,6 +55,7 @@ def _body(**others: Any) -> dict[str, Any]:
     "/heads/{head_id}/predict",
     status_code=202,
     tags=["heads"],
+    responses=_DONE,
     openapi_extra=_body(**{"application/json": {"schema": body_schema(RowsRequest)}}),
 )
 async def predict(
@@ -80,7 +83,13 @@ async def predict(
     return await _answer(kept, job, prefer, response)
 
 
-@router.post("/networks/{name}/classify", status_code=202, tags=["networks"], openapi_extra=_body())
+@router.post(
+    "/networks/{name}/classify",
+    status_code=202,
+    tags=["networks"],
+    responses=_DONE,
+    openapi_extra=_body(),
+)
 async def classify(
     name: str,
     request: Request,

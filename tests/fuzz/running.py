@@ -94,7 +94,7 @@ def run(kind: str, count: int, folder: Path) -> Report:
         assert time.monotonic() - started < 36_000
         start = reading + 1
     report.seconds = time.monotonic() - began
-    left = [name for name in contents(store.root / "incoming")]
+    left = list(contents(store.root / "incoming"))
     if left:
         report.findings[count] = f"leaves {left[:5]} in incoming"
     return report
