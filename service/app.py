@@ -9,9 +9,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from service import problems
+from service.audited import Audited
 from service.browsers import Browsers
 from service.routes import (
     advice,
+    audit,
     bulk,
     datasets,
     events,
@@ -34,7 +36,7 @@ from service.routes import (
     weights,
 )
 from service.settings import ServiceSettings
-from service.state import open_state
+from service.state import State, open_state
 from service.uploads import FORM_LIMITS, LimitBodies
 
 VERSION = "0.1.0"
@@ -51,7 +53,9 @@ class _Application(FastAPI):
     """FastAPI, with what surrounds its own handling of errors."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Browsers(super().build_middleware_stack(), self.state.featurepack.settings.hosts)
+        kept: State = self.state.featurepack
+        app = Audited(super().build_middleware_stack(), kept.audit)
+        return Browsers(app, kept.settings.hosts)
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:
@@ -99,6 +103,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         studies,
         advice,
         overview,
+        audit,
         events,
         reference,
         health,

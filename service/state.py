@@ -8,6 +8,7 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from cache.audit import Audit
 from cache.binding import bind_store
 from cache.catalogue import Catalogue
 from cache.database import START_SECONDS, Database
@@ -40,6 +41,7 @@ class State:
     transfers: Transfers
     thumbnails: CapacityLimiter
     news: News
+    audit: Audit
 
     @property
     def store(self) -> Store:
@@ -71,6 +73,7 @@ def open_state(settings: ServiceSettings) -> State:
         transfers=Transfers(settings.large_transfers, settings.small_transfers),
         thumbnails=CapacityLimiter(THUMBNAILS),
         news=News(database),
+        audit=Audit(database),
     )
 
 

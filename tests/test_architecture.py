@@ -42,6 +42,7 @@ ONLY_IN = {
     "starlette": ("service/",),
     "sqlalchemy": (
         "cache/active.py",
+        "cache/audit.py",
         "cache/binding.py",
         "cache/catalogue.py",
         "cache/database.py",

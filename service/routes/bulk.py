@@ -12,6 +12,7 @@ from cache import publish
 from cache.errors import NotFound
 from service import request as incoming
 from service.answers import Listing
+from service.audited import note
 from service.problems import Problem, document
 from service.state import Kept
 
@@ -66,6 +67,7 @@ def pin_packs(body: PinRequest, request: Request, kept: Kept) -> Listing[Done]:
 
 def _each(pack_ids: list[str], request: Request, do: Callable[[str], object]) -> Listing[Done]:
     """One transaction for each, so that others of the service come between them."""
+    note(request, pack_ids)
     answers = []
     for pack_id in pack_ids:
         problem = None
