@@ -14,6 +14,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import Scope
 
 from cache import errors
 from cache.errors import FeaturepackError
@@ -43,6 +45,8 @@ RETRY_AFTER_SECONDS: Final[dict[type[FeaturepackError], str]] = {
     errors.QuotaExceeded: "5",
     errors.Unavailable: "5",
 }
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 MAX_DETAIL: Final = 4000
 """Letters: some errors name what they found."""
@@ -156,7 +160,10 @@ def install(app: FastAPI) -> None:
             "value": short(request.url.path),
             "remedy": "see /docs for what can be called",
         }
-        return ProblemResponse(document, error.status_code, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+        return ProblemResponse(document, error.status_code, headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, _error: ClientDisconnect) -> Response:
@@ -175,6 +182,24 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> ProblemResponse:
         return _unexpected(request, error)
+
+
+def _allowed(request: Request) -> list[str]:
+    """What the path can be asked by; the router names what its first route takes.
+
+    ``/v1/packs/pin`` could be a pack's, too, and is meant to be none.
+    """
+    if named := request.app.openapi()["paths"].get(request.url.path):
+        return [method for method in _METHODS if method.lower() in named]
+    asked: Scope = {"type": "http", "path": request.url.path, "root_path": "", "headers": []}
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**asked, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 def _unexpected(request: Request, error: Exception) -> ProblemResponse:
@@ -202,6 +227,7 @@ async def validated(request: Request, model: type[Model]) -> Model:
     Raises:
         InvalidRequest: no JSON, or values that do not fit.
     """
+    body = await request.body()
     if not _JSON.match(request.headers.get("content-type", "")):
         raise errors.InvalidRequest(
             "the body is not said to be JSON",
@@ -209,7 +235,7 @@ async def validated(request: Request, model: type[Model]) -> Model:
             remedy="send it with Content-Type: application/json",
         )
     try:
-        return model.model_validate_json(await request.body())
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise invalid_request(error) from error
 

@@ -81,6 +81,20 @@ def test_another_sites_form_cannot_pass_for_json(service: Serving) -> None:
         assert "application/json" in problem.json()["remedy"]
 
 
+def test_another_method_hears_of_all_that_will_do(service: Serving) -> None:
+    for path, methods in {
+        "/v1/packs/a-b": "GET, DELETE",
+        "/v1/packs/a-b/pin": "PUT, DELETE",
+        "/v1/packs/pin": "POST",
+        "/v1/jobs": "GET, POST",
+        "/v1/packs/a-b/file": "GET, HEAD",
+        "/healthz": "GET",
+    }.items():
+        response = service.http.patch(path)
+        assert response.status_code == 405
+        assert response.headers["allow"] == methods, path
+
+
 def test_forms_are_bounded(service: Serving) -> None:
     many = {f"field{number}": "x" for number in range(30)}
     for fields in (many, {"name": "x" * 100_000}):
