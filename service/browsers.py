@@ -72,7 +72,7 @@ class Browsers:
                 message["headers"] = headers
             await send(message)
 
-        if self.hosts and (host := host_of(scope)) not in self.hosts:
+        if self.hosts and (host := host_of(scope)) and host not in self.hosts:
             error = Forbidden(
                 f"this service is not called {host!r}",
                 value=host,
@@ -84,11 +84,12 @@ class Browsers:
 
 
 def host_of(scope: Scope) -> str:
-    """The name in ``Host`` without the port, in lower case; empty where it is missing or twice."""
-    named = [value for name, value in scope["headers"] if name == b"host"]
-    if len(named) != 1:
-        return ""
-    host = str(named[0], "latin-1").lower()
+    """The name in ``Host`` without the port, in lower case; empty where nobody said one.
+
+    Every browser says one, so what does not is none.
+    """
+    host = str(b",".join(value for name, value in scope["headers"] if name == b"host"), "latin-1")
+    host = host.lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]
