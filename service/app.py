@@ -11,10 +11,13 @@ from starlette.types import ASGIApp
 from service import problems
 from service.access_log import AccessLog
 from service.allowances import InTurn
+from service.audited import Audited
+from service.browsers import Browsers
 from service.entrance import Entrance
 from service.observe import Observe
 from service.routes import (
     advice,
+    audit,
     bulk,
     datasets,
     events,
@@ -42,7 +45,7 @@ from service.routes import (
 )
 from service.settings import ServiceSettings
 from service.state import State, open_state
-from service.uploads import LimitBodies
+from service.uploads import FORM_LIMITS, LimitBodies
 
 VERSION = "0.1.0"
 
@@ -55,12 +58,14 @@ Errors are `application/problem+json`: `type` is stable, `remedy` says what to d
 
 
 class _Application(FastAPI):
-    """FastAPI, observed from outside of its own handling of errors."""
+    """FastAPI, with what surrounds its own handling of errors."""
 
     def build_middleware_stack(self) -> ASGIApp:
         kept: State = self.state.featurepack
+        audited = Audited(super().build_middleware_stack(), kept.audit)
+        browsed = Browsers(audited, kept.settings.hosts)
         access = AccessLog(kept.settings.log_format)
-        return Observe(super().build_middleware_stack(), kept.metrics, access, kept.tracing)
+        return Observe(browsed, kept.metrics, access, kept.tracing)
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:
@@ -82,6 +87,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # its files would be fetched from elsewhere
         redoc_url=None,
+        form_limits={**FORM_LIMITS},
     )
     app.state.featurepack = state
     app.add_middleware(
@@ -100,8 +106,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         files,
         h5,
         jobs,
+        bulk,  # before the packs called delete and pin
         packs,
-        bulk,
         pack_views,
         thumbnails,
         networks,
@@ -114,6 +120,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         teams,
         advice,
         overview,
+        audit,
         events,
         keys,
         session,

@@ -40,7 +40,7 @@ class LabParams(Request):
     epochs: int = Field(50, ge=1, le=10_000)
     batch: int = Field(256, ge=1, le=1_000_000)
     rate: float = Field(1e-3, gt=0, le=10)
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, le=2**63 - 1)
 
 
 class LinearParams(Request):
@@ -50,7 +50,7 @@ class LinearParams(Request):
         None, description="scikit-learn's 1/C; several are a sweep, null is one of 20, 3.2 to 1e4"
     )
     tolerance: float = Field(1e-4, ge=1e-7, le=1, description="of the sweep, scikit-learn's tol")
-    seed: int = Field(0, ge=0, lt=2**63, description="of the halves of train that are compared")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="of the halves of train that are compared")
 
 
 class RidgeParams(Request):
@@ -79,7 +79,7 @@ class MlpParams(Request):
     epochs: int = Field(30, ge=1, le=10_000)
     batch: int = Field(256, ge=1, le=1_000_000)
     rate: float = Field(1e-3, gt=0, le=10)
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, le=2**63 - 1)
 
 
 class CentroidParams(Request):
@@ -153,7 +153,7 @@ class SubsetRequest(Request):
     """A stratified part of the split to learn from: how good a head is with fewer images."""
 
     share: float = Field(gt=0, lt=1, description="of each class; groups stay whole")
-    draw: int = Field(0, ge=0, lt=2**31, description="which of the random draws")
+    draw: int = Field(0, ge=0, le=2**31 - 1, description="which of the random draws")
 
 
 class _Head(Request):

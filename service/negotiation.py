@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
+from pydantic import JsonValue
+
 from cache.errors import InvalidRequest
 
 Format = Literal["raw", "npy", "arrow", "npz", "safetensors", "json", "csv", "markdown"]
@@ -24,6 +26,13 @@ MEDIA_TYPES: Final[dict[Format, str]] = {
 CODINGS: Final[tuple[Coding, ...]] = ("zstd", "gzip")
 
 _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.[0-9]{0,3})?)", re.IGNORECASE)
+
+
+def told(*names: Format) -> dict[str, JsonValue]:
+    """What OpenAPI says of ``?format=``; which of them a call knows is checked when it is known
+    whether ``Accept`` decides.
+    """
+    return {"enum": [*names]}
 
 
 def chosen_format(given: str | None, accept: str | None, offered: Iterable[Format]) -> Format:

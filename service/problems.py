@@ -6,19 +6,22 @@ import errno
 import json
 import logging
 import math
+import re
 from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import Scope
 
 from cache import errors
 from cache.errors import FeaturepackError
 from cache.origin import current
+from service.shown import short, shown
 from service.state import State
 
 log = logging.getLogger("featurepack.service")
@@ -36,6 +39,7 @@ STATUS: Final[dict[type[FeaturepackError], int]] = {
     errors.Busy: 429,
     errors.CorruptData: 422,
     errors.LeaseLost: 409,
+    errors.Unreachable: 424,  # trying again will not help, which is what 503 says
     errors.Unavailable: 503,
     FeaturepackError: 500,
 }
@@ -45,7 +49,16 @@ RETRY_AFTER_SECONDS: Final[dict[type[FeaturepackError], str]] = {
     errors.Unavailable: "5",
 }
 
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+MAX_DETAIL: Final = 4000
+"""Letters: some errors name what they found."""
+
 Model = TypeVar("Model", bound=BaseModel)
+
+
+_JSON: Final = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
+"""What FastAPI takes for JSON in other routes. A page of another site cannot send it unasked."""
 
 
 class Problem(BaseModel):
@@ -61,13 +74,28 @@ class Problem(BaseModel):
     request_id: str
 
 
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {
-        "description": "a problem: what is wrong, the value, and what to do",
-        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-    }
+_PROBLEMS: Final = {
+    400: "the request cannot be read: no HTTP, form or JSON that is whole",
+    401: "a valid key is needed",
+    403: "the key does not allow this, or the service is not called like this",
+    404: "nothing answers to this name or id",
+    409: "the present state forbids it",
+    413: "beyond a stated limit",
+    422: "a value that can never be right",
+    424: "a download that this depends on failed; the remedy says which file to put where",
+    429: "as much is under way as may be, or an allowance is used up; see Retry-After",
+    503: "the database, the store or a worker does not answer; see Retry-After",
 }
-"""What every call may answer, for OpenAPI."""
+
+PROBLEM: Final[dict[str, Any]] = {
+    "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}
+}
+"""Of an answer in OpenAPI."""
+
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: PROBLEM | {"description": description} for status, description in _PROBLEMS.items()
+}
+"""What every call may answer, for OpenAPI: a problem that says what is wrong and what to do."""
 
 
 class ProblemResponse(JSONResponse):
@@ -75,16 +103,7 @@ class ProblemResponse(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         """ASCII, because the offending value may hold text that is not Unicode."""
-        return json.dumps(_finite(content)).encode("ascii")
-
-
-def _finite(value: Any) -> Any:
-    """The value with NaN and infinity as text: JSON has no numbers for them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list) else value
+        return json.dumps(content).encode("ascii")
 
 
 def status_of(error: FeaturepackError) -> int:
@@ -96,6 +115,8 @@ def _headers(error: FeaturepackError) -> dict[str, str] | None:
         return {"WWW-Authenticate": 'Bearer realm="featurepack"'}  # RFC 6750
     if isinstance(error, errors.QuotaExceeded):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    if isinstance(error, errors.Unreachable):
+        return None
     for cls in type(error).__mro__:
         if cls in RETRY_AFTER_SECONDS:
             return {"Retry-After": RETRY_AFTER_SECONDS[cls]}
@@ -114,9 +135,9 @@ def document(error: FeaturepackError, request: Request) -> dict[str, Any]:
         "type": f"urn:featurepack:problem:{error.kind}",
         "title": error.title,
         "status": status_of(error),
-        "detail": error.message,
-        "instance": request.url.path,
-        "value": jsonable_encoder(error.value),
+        "detail": short(error.message, MAX_DETAIL),
+        "instance": short(request.url.path),
+        "value": shown(error.value),
         "remedy": error.remedy,
         "request_id": current().request_id,
     }
@@ -150,13 +171,16 @@ def install(app: FastAPI) -> None:
             "type": "about:blank",
             "title": error.detail,
             "status": error.status_code,
-            "detail": f"{request.method} {request.url.path}: {error.detail}",
-            "instance": request.url.path,
-            "value": request.url.path,
+            "detail": f"{request.method} {short(request.url.path)}: {error.detail}",
+            "instance": short(request.url.path),
+            "value": short(request.url.path),
             "remedy": "see /docs for what can be called",
             "request_id": current().request_id,
         }
-        return ProblemResponse(document, error.status_code, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+        return ProblemResponse(document, error.status_code, headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, _error: ClientDisconnect) -> Response:
@@ -175,6 +199,24 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> ProblemResponse:
         return _unexpected(request, error)
+
+
+def _allowed(request: Request) -> list[str]:
+    """What the path can be asked by; the router names what its first route takes.
+
+    ``/v1/packs/pin`` could be a pack's, too, and is meant to be none.
+    """
+    if named := request.app.openapi()["paths"].get(request.url.path):
+        return [method for method in _METHODS if method.lower() in named]
+    asked: Scope = {"type": "http", "path": request.url.path, "root_path": "", "headers": []}
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**asked, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 def _unexpected(request: Request, error: Exception) -> ProblemResponse:
@@ -202,8 +244,15 @@ async def validated(request: Request, model: type[Model]) -> Model:
     Raises:
         InvalidRequest: no JSON, or values that do not fit.
     """
+    body = await request.body()
+    if not _JSON.match(request.headers.get("content-type", "")):
+        raise errors.InvalidRequest(
+            "the body is not said to be JSON",
+            value=request.headers.get("content-type"),
+            remedy="send it with Content-Type: application/json",
+        )
     try:
-        return model.model_validate_json(await request.body())
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise invalid_request(error) from error
 

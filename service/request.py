@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+MAX_FIELDS: Final = 100
 
 
 class Request(BaseModel):
@@ -13,12 +15,19 @@ class Request(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_unicode(cls, values: Any) -> Any:
-        """JSON can spell half of a surrogate pair, which no database or file can hold."""
+    def _is_sane(cls, values: Any) -> Any:
+        """JSON can spell half of a surrogate pair, which no database or file can hold.
+
+        Each unknown field is an error of its own, so of too many there is one alone.
+        """
+        if isinstance(values, dict) and len(values) > MAX_FIELDS:
+            raise ValueError(f"an object has more than {MAX_FIELDS} fields")
         try:
             json.dumps(values, ensure_ascii=False, default=repr).encode()
         except UnicodeEncodeError as error:
             raise ValueError("text with a lone surrogate is not Unicode") from error
+        except RecursionError as error:
+            raise ValueError("lists or objects are nested too deep") from error
         return values
 
 

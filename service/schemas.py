@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from cache.recipe import ChannelOrder, Compute, Interpolation, Pool, Resample, Resize, Stored
+from service.negotiation import told
 from service.request import Request
 from service.selection import Selection
 
@@ -34,7 +35,9 @@ class TransformRequest(Request):
 
     preset: Literal["official", "stretch"] = "official"
     resize: Resize | None = None
-    size: list[int] | int | None = Field(None, description="one side, or [height, width]")
+    size: Annotated[list[int], Field(fail_fast=True)] | int | None = Field(
+        None, description="one side, or [height, width]"
+    )
     crop: list[int] | None = Field(None, min_length=2, max_length=2)
     interpolation: Interpolation | None = None
     antialias: bool | None = None
@@ -165,14 +168,16 @@ class Filters(BaseModel):
     start: int | None = Field(None, description="first row, within the split if one is named")
     stop: int | None = Field(None, description="the row after the last")
     step: int = Field(1, ge=1, description="every so many rows")
-    label: Annotated[list[str], BeforeValidator(_listed_labels)] = Field(
+    label: Annotated[list[str], Field(fail_fast=True), BeforeValidator(_listed_labels)] = Field(
         [], description="a class's name or number; of several, rows of any of them"
     )
     valid: bool = Field(False, description="true: only rows whose image could be decoded")
     sample: int | None = Field(
         None, ge=0, description="so many of the rows that are left, none twice, in their order"
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="of the sample; equal seeds draw equal rows")
+    seed: int = Field(
+        0, ge=0, le=2**63 - 1, description="of the sample; equal seeds draw equal rows"
+    )
 
     def selection(self) -> Selection:
         names = ("split", "start", "stop", "step", "valid", "sample", "seed")
@@ -190,7 +195,11 @@ class FormatQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: str | None = Field(None, description="raw, npy, arrow, npz or json; else by Accept")
+    format: str | None = Field(
+        None,
+        description="raw, npy, arrow, npz or json; else by Accept",
+        json_schema_extra=told("raw", "npy", "arrow", "npz", "json"),
+    )
     dtype: Literal["float16", "float32"] | None = Field(
         None, description="of the features; else as they are stored"
     )
@@ -201,7 +210,11 @@ class FeaturesQuery(FormatQuery, RowsQuery):
 
 
 class LabelsQuery(RowsQuery):
-    format: str | None = Field(None, description="raw, npy or json; else by Accept")
+    format: str | None = Field(
+        None,
+        description="raw, npy or json; else by Accept",
+        json_schema_extra=told("raw", "npy", "json"),
+    )
 
 
 class RowsRequest(Filters, Request):
@@ -220,8 +233,13 @@ class RowsRequest(Filters, Request):
         }
     )
 
-    rows: list[int] | None = Field(None, description="row numbers, at most 100,000")
-    row_id: list[str] | None = Field(None, description="row ids, at most 100,000")
+    # Of a million wrong entries, a million errors would be made.
+    rows: Annotated[list[int], Field(fail_fast=True)] | None = Field(
+        None, description="row numbers, at most 100,000"
+    )
+    row_id: Annotated[list[str], Field(fail_fast=True)] | None = Field(
+        None, description="row ids, at most 100,000"
+    )
 
     def selection(self) -> Selection:
         return replace(

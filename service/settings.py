@@ -26,7 +26,8 @@ class ServiceSettings:
     answers above 1 MiB (``large_transfers``) and below (``small_transfers``) are sent at once; a
     client that reads nothing for ``stall_seconds`` is dropped. Where jobs wait and no worker has
     done anything for ``work_silence_seconds``, the service is not ready. ``traces``: spans are sent
-    as OpenTelemetry's own variables say. ``host`` is what it listens on; ``team`` is what a team
+    as OpenTelemetry's own variables say. ``host`` is what it listens on,
+    ``hosts`` the names under which it may be asked (empty: any); ``team`` is what a team
     may for which nothing else is set; ``admin_key`` and ``metrics_key`` are the operator's secrets.
     """
 
@@ -46,6 +47,7 @@ class ServiceSettings:
     team: Limits = NO_LIMITS
     admin_key: str | None = field(default=None, repr=False)
     metrics_key: str | None = field(default=None, repr=False)
+    hosts: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServiceSettings:
@@ -73,6 +75,7 @@ class ServiceSettings:
             team=limits_of(env),
             admin_key=_secret(env, "FEATUREPACK_ADMIN_KEY_FILE"),
             metrics_key=_secret(env, "FEATUREPACK_METRICS_KEY_FILE"),
+            hosts=tuple(env.get("FEATUREPACK_HOSTS", "").lower().replace(",", " ").split()),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from cache.audit import Audit
 from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.errors import Unauthorised
@@ -58,6 +59,7 @@ class State:
     allowances: Allowances
     presence: Presence
     turns: Turns
+    audit: Audit
 
     @property
     def store(self) -> Store:
@@ -98,6 +100,7 @@ def open_state(settings: ServiceSettings) -> State:
         allowances=Allowances(teams),
         presence=presence,
         turns=Turns(presence),
+        audit=Audit(database),
     )
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Final, TypedDict
 
 from starlette.datastructures import UploadFile
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,17 @@ Upload = dict[str, str]
 """``path`` in the store, ``name`` as the user gave it."""
 
 PIECE_BYTES = 4 << 20
+MAX_NAME = 255
+
+
+class FormLimits(TypedDict):
+    max_files: int
+    max_fields: int
+    max_part_size: int
+
+
+FORM_LIMITS: Final[FormLimits] = {"max_files": 1000, "max_fields": 20, "max_part_size": 64 << 10}
+"""Of one form: fields are kept in memory, in full; files are spooled to the disk."""
 
 
 @contextmanager
@@ -53,6 +65,12 @@ def _name(file: UploadFile) -> str:
     if not name:
         raise InvalidRequest(
             "an uploaded file has no name", value=file.filename, remedy="give its file name"
+        )
+    if len(name) > MAX_NAME or not name.isprintable():  # it goes into logs and answers
+        raise InvalidRequest(
+            f"an uploaded file's name has more than {MAX_NAME} letters, or some that are not shown",
+            value=name,
+            remedy="rename it",
         )
     return name
 

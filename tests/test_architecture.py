@@ -44,6 +44,7 @@ ONLY_IN = {
     "starlette": ("service/",),
     "sqlalchemy": (
         "cache/active.py",
+        "cache/audit.py",
         "cache/backup/",
         "cache/binding.py",
         "cache/catalogue.py",

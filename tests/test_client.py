@@ -46,7 +46,7 @@ KINDS = {
     ("forbidden", 403): Forbidden,
     ("quota-exceeded", 429): QuotaExceeded,
     ("unavailable", 503): Unavailable,
-    ("unreachable", 503): Unavailable,
+    ("unreachable", 424): Unavailable,
     ("internal", 500): FeaturepackError,
 }
 

@@ -61,7 +61,9 @@ class Server:
     def ask(self, path: str) -> socket.socket:
         """A request on a socket of its own; nothing of the answer is read."""
         client = socket.create_connection(("127.0.0.1", self.port))
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+        client.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
         return client
 
 

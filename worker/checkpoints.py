@@ -6,6 +6,7 @@ No code of a file is ever run: ``torch.load(weights_only=True)`` or safetensors.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from cache.errors import CorruptData, InvalidRequest
+from cache.errors import CorruptData, FeaturepackError, InvalidRequest
+from worker.sources.source import IngestLimits
+from worker.sources.zip_file import open_zip
 
 WRAPPERS = ("state_dict", "model")
 """Keys below which training scripts keep the state dict, beside optimiser and epoch."""
@@ -130,8 +133,10 @@ def _read(path: Path, name: str) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        if zipfile.is_zipfile(path):
+            _check_sizes(path, name)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, PermissionError):
+    except (FileNotFoundError, PermissionError, FeaturepackError):
         raise
     except Exception as error:  # whatever its readers meet in a damaged file, OSError included
         if _REFUSED.search(str(error)):
@@ -147,8 +152,29 @@ def _read(path: Path, name: str) -> Any:
         ) from error
 
 
+def _check_sizes(path: Path, name: str) -> None:
+    """Refuse a zip that unpacks to more than it is: torch would, before anybody looks at shapes.
+
+    torch.save never compresses, and writes each record once.
+    """
+    with open_zip(path, IngestLimits()) as archive:
+        members = archive.infolist()
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > path.stat().st_size:
+        raise InvalidRequest(
+            f"{name} unpacks to more bytes than it has",
+            value=name,
+            remedy="save model.state_dict() with torch.save, which does not compress",
+        )
+
+
 def _is_plain(value: object) -> bool:
-    return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_quantized
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"  # meta has shapes and no values
+        and not value.is_quantized
+    )
 
 
 def _new_name(name: str) -> str:

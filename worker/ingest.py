@@ -52,17 +52,19 @@ def ingest(
     fit: Fit | None = None,
     *,
     space: str = SHARED,
+    beside: Path | None = None,
 ) -> Manifest:
     """Take in the images that ``spec`` names (see ``open_source``) and publish their manifest.
 
     Images of another space are not looked for, so how long it takes tells nothing of them.
+    ``beside`` is where images are kept until then; whoever may end this process names it.
 
     Raises:
         InvalidRequest, NotFound, TooLarge, CorruptData, Unavailable: as the source is; an empty
             dataset is an InvalidRequest.
         Whatever ``fit`` raises.
     """
-    beside = store.root / "datasets" / f".ingest.{secrets.token_hex(8)}.part"
+    beside = beside or store.root / "datasets" / f".ingest.{secrets.token_hex(8)}.part"
     try:
         source = open_source(spec, store, limits)
         with source.resources, closing(source.images):

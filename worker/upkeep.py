@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from cache.audit import Audit
 from cache.errors import FeaturepackError
 from cache.eviction import evict_beyond
 from cache.upkeep import sweep
@@ -13,6 +14,8 @@ from worker.context import Context
 log = logging.getLogger("featurepack.worker")
 
 UPKEEP_SECONDS: Final = 60.0
+AUDIT_SECONDS: Final = 400 * 86400.0
+"""How long it is known who wrote what: a year, and time to look."""
 
 
 def keep_up(context: Context) -> None:
@@ -28,12 +31,13 @@ def keep_up(context: Context) -> None:
 
 
 def tidy(context: Context) -> None:
-    """Sweep the store once, then evict what is beyond the limit.
+    """Forget old writes, sweep the store once, then evict what is beyond the limit.
 
     Raises:
         Conflict: the database belongs to another store.
         Unavailable: the database or the store is away.
     """
     settings, catalogue, store = context.settings, context.catalogue, context.store
+    Audit(context.database).forget(AUDIT_SECONDS)
     sweep(catalogue, store, settings.keep_seconds, context.stop.is_set)
     evict_beyond(catalogue, store, settings.max_pack_bytes)

@@ -11,7 +11,7 @@ from cache.errors import NotFound
 from service.advice import plan_advice
 from service.advice_answers import AdviceAnswer
 from service.caller import Asking
-from service.negotiation import MEDIA_TYPES, chosen_format
+from service.negotiation import MEDIA_TYPES, chosen_format, told
 from service.state import Kept
 from service.study_requests import AdviceRequest
 from service.study_submit import submit_study
@@ -57,7 +57,13 @@ async def get_advice(
     advice_id: str,
     kept: Kept,
     caller: Asking,
-    format: Annotated[str | None, Query(description="json or markdown; else by Accept")] = None,
+    format: Annotated[
+        str | None,
+        Query(
+            description="json or markdown; else by Accept",
+            json_schema_extra=told("json", "markdown"),
+        ),
+    ] = None,
     accept: Annotated[str | None, Header()] = None,
     prefer: Prefer = None,
 ) -> Any:

@@ -12,6 +12,7 @@ from cache import publish
 from cache.errors import Forbidden, NotFound
 from service import request as incoming
 from service.answers import Listing
+from service.audited import note
 from service.caller import Asking
 from service.problems import Problem, document
 from service.routes.packs import own_pack
@@ -72,6 +73,7 @@ def pin_packs(body: PinRequest, request: Request, kept: Kept, caller: Asking) ->
 
 def _each(pack_ids: list[str], request: Request, do: Callable[[str], object]) -> Listing[Done]:
     """One transaction for each, so that others of the service come between them."""
+    note(request, pack_ids)
     answers = []
     for pack_id in pack_ids:
         problem = None

@@ -22,7 +22,7 @@ from service.problems import validated
 from service.request import body_schema
 from service.schemas import DatasetRequest, Name
 from service.state import Kept, State
-from service.uploads import Upload, saved, size_of
+from service.uploads import FORM_LIMITS, Upload, saved, size_of
 from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -57,7 +57,13 @@ _BODY: dict[str, Any] = {
 }
 
 
-@router.post("", status_code=201, openapi_extra=_BODY, response_model=DatasetAnswer | JobAnswer)
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=_BODY,
+    response_model=DatasetAnswer | JobAnswer,
+    responses={202: {"model": JobAnswer, "description": "a worker still takes it in"}},
+)
 async def register(
     request: Request, response: Response, kept: Kept, caller: Asking, prefer: Prefer = None
 ) -> DatasetAnswer | JobAnswer:
@@ -67,7 +73,7 @@ async def register(
     that says what is wrong with them. Longer work answers 202 with the job.
     """
     if request.headers.get("content-type", "").startswith("multipart/"):
-        async with request.form(max_files=100) as form:
+        async with request.form(**FORM_LIMITS | {"max_files": 100}) as form:
             job = await run_sync(_submit_upload, kept, caller, form)
     else:
         wanted = await validated(request, DatasetRequest)

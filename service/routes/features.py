@@ -24,7 +24,6 @@ _JSON_EXAMPLE = {
 }
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
     304: {"description": "If-None-Match names the ETag of this slice"},
-    429: {"description": "as many answers are being sent as may be; try again after Retry-After"},
 }
 
 
@@ -53,7 +52,7 @@ async def get_features(request: Request) -> Response:
 @router.post(
     "/rows",
     response_class=Response,
-    responses=_FEATURES | {429: _UNCHANGED[429]},
+    responses=_FEATURES,
     openapi_extra=documented(FormatQuery, RowsRequest),
 )
 async def post_rows(request: Request) -> Response:

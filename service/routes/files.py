@@ -32,8 +32,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "the whole file", "content": {MEDIA_TYPE: {}}},
     206: {"description": "the bytes that Range asks for", "content": {MEDIA_TYPE: {}}},
     304: {"description": "If-None-Match names this file's ETag"},
-    416: {"description": "the file has none of the bytes that Range asks for"},
-    429: {"description": "as many files are being sent as may be; try again after Retry-After"},
+    416: problems.PROBLEM | {"description": "the file has none of the bytes that Range asks for"},
 }
 
 

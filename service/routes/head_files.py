@@ -17,7 +17,7 @@ from cache.rows import HeadRow
 from service.answers import JobAnswer
 from service.caller import Asking, Caller
 from service.making import Making, made
-from service.negotiation import MEDIA_TYPES, Format, chosen_format
+from service.negotiation import MEDIA_TYPES, Format, chosen_format, told
 from service.state import Kept, State
 from service.tensors import safetensors
 from service.waiting import Prefer
@@ -44,7 +44,13 @@ def get_weights(
     head_id: str,
     kept: Kept,
     caller: Asking,
-    format: Annotated[str | None, Query(description="npz or safetensors; else by Accept")] = None,
+    format: Annotated[
+        str | None,
+        Query(
+            description="npz or safetensors; else by Accept",
+            json_schema_extra=told(*WEIGHT_FORMATS),
+        ),
+    ] = None,
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The head alone: a NumPy ``.npz`` without pickle, or safetensors with the same names.

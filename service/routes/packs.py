@@ -55,6 +55,36 @@ def list_packs(
     return PackListing.of(page, kept.catalogue.best_heads([row.pack_id for row in page.items]))
 
 
+# Before the pack called import, for which 405 would name the wrong methods.
+@router.post(
+    "/import",
+    status_code=201,
+    response_model=PackAnswer | JobAnswer,
+    responses={202: {"model": JobAnswer, "description": "a worker still takes it in"}},
+)
+async def import_pack(
+    network: Annotated[Name, Form(description="what the features were made with, if known")],
+    dataset: Annotated[Name, Form(description="what they were made of")],
+    train: UploadFile,
+    response: Response,
+    kept: Kept,
+    caller: Asking,
+    validation: UploadFile | None = None,
+    private: Annotated[bool, Form(description="seen by one's own team alone")] = False,
+    prefer: Prefer = None,
+) -> PackAnswer | JobAnswer:
+    """Take in the labs' bottleneck pickles as a pack: imported, recipe unknown."""
+    files = {"train": train} | ({"validation": validation} if validation is not None else {})
+    owner = caller.owner(private=private)
+    job = await run_sync(_submit_import, kept, caller, owner, network, dataset, files)
+    job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
+    if job.result is None:
+        return JobAnswer.of(job)
+    return PackAnswer.of(
+        await run_sync(kept.catalogue.find_pack, job.result["pack_id"], caller.sight)
+    )
+
+
 @router.get("/{pack_id}")
 def get_pack(pack_id: str, kept: Kept, caller: Asking) -> PackAnswer:
     """One pack: its recipe, dataset, shape and provenance with the certificate."""
@@ -83,7 +113,11 @@ def unpin_pack(pack_id: str, kept: Kept, caller: Asking) -> PackAnswer:
     return PackAnswer.of(kept.catalogue.pin_pack(pack_id, False))
 
 
-@router.post("/{pack_id}/verify", status_code=202)
+@router.post(
+    "/{pack_id}/verify",
+    status_code=202,
+    responses={200: {"model": JobAnswer, "description": "it is done"}},
+)
 async def verify_pack(
     pack_id: str,
     response: Response,
@@ -118,30 +152,6 @@ def own_pack(kept: State, caller: Caller, pack_id: str) -> None:
     """Raises NotFound: there is no such pack to be seen. Forbidden: it is another team's."""
     row = kept.catalogue.find_pack(pack_id, caller.sight)
     caller.must_own(row.team, f"pack {pack_id}")
-
-
-@router.post("/import", status_code=201, response_model=PackAnswer | JobAnswer)
-async def import_pack(
-    network: Annotated[Name, Form(description="what the features were made with, if known")],
-    dataset: Annotated[Name, Form(description="what they were made of")],
-    train: UploadFile,
-    response: Response,
-    kept: Kept,
-    caller: Asking,
-    validation: UploadFile | None = None,
-    private: Annotated[bool, Form(description="seen by one's own team alone")] = False,
-    prefer: Prefer = None,
-) -> PackAnswer | JobAnswer:
-    """Take in the labs' bottleneck pickles as a pack: imported, recipe unknown."""
-    files = {"train": train} | ({"validation": validation} if validation is not None else {})
-    owner = caller.owner(private=private)
-    job = await run_sync(_submit_import, kept, caller, owner, network, dataset, files)
-    job = await outcome(kept.jobs, job, wait_seconds(prefer, UPLOAD_WAIT_SECONDS), response)
-    if job.result is None:
-        return JobAnswer.of(job)
-    return PackAnswer.of(
-        await run_sync(kept.catalogue.find_pack, job.result["pack_id"], caller.sight)
-    )
 
 
 def _submit_import(

@@ -39,6 +39,8 @@ POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+FILE_POLICY: Final = POLICY.replace(f" 'nonce-{NONCE}'", "")
+"""A worker obeys the policy that its script came with."""
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
 COMPRESSIBLE: Final = ("text/", "application/json", "image/svg+xml", "application/javascript")
 
@@ -96,8 +98,6 @@ def _index() -> Response:
     headers = {
         "Cache-Control": "no-cache",
         "Content-Security-Policy": POLICY.replace(NONCE, nonce),
-        "Referrer-Policy": "same-origin",
-        "X-Content-Type-Options": "nosniff",
     }
     return Response(text.replace(NONCE, nonce), media_type="text/html", headers=headers)
 
@@ -106,7 +106,7 @@ def _sent(file: Path, *, is_hashed: bool, gzipped: bool) -> Response:
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     headers = {
         "Cache-Control": FOR_GOOD if is_hashed else "no-cache",
-        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": FILE_POLICY,
     }
     if not kind.startswith(COMPRESSIBLE):
         return Response(file.read_bytes(), media_type=kind, headers=headers)

@@ -25,7 +25,7 @@ from service.resolve import resolve_classifier
 from service.schemas import RowsRequest
 from service.selection import Selection
 from service.state import Kept, State
-from service.uploads import saved
+from service.uploads import FORM_LIMITS, saved
 from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 
 router = APIRouter(prefix="/v1")
@@ -45,6 +45,8 @@ _IMAGES = {
     }
 }
 
+_DONE: dict[int | str, dict[str, Any]] = {200: {"model": JobAnswer, "description": "it is done"}}
+
 
 def _body(**others: Any) -> dict[str, Any]:
     content = {"multipart/form-data": _IMAGES} | others
@@ -55,6 +57,7 @@ def _body(**others: Any) -> dict[str, Any]:
     "/heads/{head_id}/predict",
     status_code=202,
     tags=["heads"],
+    responses=_DONE,
     openapi_extra=_body(**{"application/json": {"schema": body_schema(RowsRequest)}}),
 )
 async def predict(
@@ -85,7 +88,13 @@ async def predict(
     return await _answer(kept, job, prefer, response)
 
 
-@router.post("/networks/{name}/classify", status_code=202, tags=["networks"], openapi_extra=_body())
+@router.post(
+    "/networks/{name}/classify",
+    status_code=202,
+    tags=["networks"],
+    responses=_DONE,
+    openapi_extra=_body(),
+)
 async def classify(
     name: str,
     request: Request,
@@ -111,7 +120,7 @@ async def classify(
 @asynccontextmanager
 async def _images(request: Request, top: int) -> AsyncIterator[list[UploadFile]]:
     """The parts named ``file``, until the block ends."""
-    async with request.form() as form:
+    async with request.form(**FORM_LIMITS) as form:
         files = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
         if not files:
             raise InvalidRequest("no image was sent", value=None, remedy="send parts named 'file'")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from service.answers import Listing, listing
 from service.caller import Asking
-from service.negotiation import MEDIA_TYPES, chosen_format
+from service.negotiation import MEDIA_TYPES, chosen_format, told
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.state import Kept
 from service.study_answers import StudyAnswer, StudyBrief
@@ -23,7 +23,13 @@ from service.waiting import Prefer, wait_seconds
 
 router = APIRouter(prefix="/v1/studies", tags=["studies"])
 
-Format = Annotated[str | None, Query(description="json, csv or markdown; else by Accept")]
+Format = Annotated[
+    str | None,
+    Query(
+        description="json, csv or markdown; else by Accept",
+        json_schema_extra=told("json", "csv", "markdown"),
+    ),
+]
 Accept = Annotated[str | None, Header()]
 
 FORMATS: dict[int | str, dict[str, Any]] = {

@@ -28,7 +28,6 @@ FOR_GOOD = "private, max-age=31536000, immutable"
 _THUMBNAIL: dict[int | str, dict[str, Any]] = {
     200: {"description": "the image, made smaller", "content": {MEDIA_TYPE: {}}},
     304: {"description": "If-None-Match names its ETag"},
-    404: {"description": "the pack was imported, or the image is gone or has changed"},
 }
 
 

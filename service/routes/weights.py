@@ -20,7 +20,12 @@ from service.waiting import UPLOAD_WAIT_SECONDS, Prefer, outcome, wait_seconds
 router = APIRouter(prefix="/v1/weights", tags=["weights"])
 
 
-@router.post("", status_code=201, response_model=CheckpointAnswer | JobAnswer)
+@router.post(
+    "",
+    status_code=201,
+    response_model=CheckpointAnswer | JobAnswer,
+    responses={202: {"model": JobAnswer, "description": "a worker still takes it in"}},
+)
 async def upload_weights(
     network: Annotated[str, Form(description="the network that the checkpoint belongs to")],
     file: UploadFile,

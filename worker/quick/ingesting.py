@@ -7,6 +7,7 @@ from functools import partial
 from cache.jobs import Job
 from cache.publish import publish_dataset
 from cache.rows import DatasetRow
+from worker.apart import ingest_apart
 from worker.context import Context
 from worker.ingest import IngestLimits, ingest
 from worker.lease import Lease
@@ -27,9 +28,13 @@ def ingest_dataset(context: Context, job: Job, lease: Lease) -> None:
     source, uploads = job.spec["source"], job.spec["uploads"]
     opened = source | ({"files": uploads} if uploads else {})
     # The upload limit is about strangers' files; a folder or a public set may be larger.
-    limits = IngestLimits(job.spec["max_bytes"]) if uploads else IngestLimits()
     fit = partial(context.quotas.must_store, job.team)
-    manifest = ingest(opened, context.store, limits, tell, fit, space=job.space)
+    if uploads:
+        limits = IngestLimits(job.spec["max_bytes"])
+        manifest = ingest_apart(opened, context.store, limits, tell, fit, space=job.space)
+    else:
+        limits = IngestLimits()
+        manifest = ingest(opened, context.store, limits, tell, fit, space=job.space)
     row = DatasetRow(
         name=job.spec["name"],
         version=0,

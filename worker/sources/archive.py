@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from cache.errors import CorruptData, InvalidRequest, TooLarge
-from worker.sources.layout import is_image, place_all
+from worker.sources.layout import is_image, is_sane, place_all
 from worker.sources.source import Budget, Images, IngestLimits, Source, SourceImage
 from worker.sources.tar_stream import ReadableStream, TarStream
 from worker.sources.zip_file import open_zip, read_pieces, too_many_members
@@ -23,6 +23,9 @@ ArchiveFormat = Literal["zip", "tar", "tar.gz"]
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _DRAIN_BYTES = 1 << 20
+MAX_NAME_BYTES = 1024
+MAX_NAMES_BYTES = 512 << 20
+"""Of all members together: names are kept until the dataset is written."""
 
 
 def open_archive(path: Path, archive_format: ArchiveFormat, limits: IngestLimits) -> Source:
@@ -45,6 +48,7 @@ class _Names:
         self._limits = limits
         self._files: set[str] = set()
         self._count = 0
+        self._bytes = 0
 
     def check(self, name: str, *, is_folder: bool) -> tuple[str, ...]:
         """The parts of a member's path.
@@ -55,11 +59,20 @@ class _Names:
         self._count += 1
         if self._count > self._limits.max_members:
             raise too_many_members(self._limits.max_members)
+        size = len(name.encode("utf-8", "surrogatepass"))
+        self._bytes += size
+        if size > MAX_NAME_BYTES or self._bytes > MAX_NAMES_BYTES:
+            raise TooLarge(
+                f"the member {name[:100]!r}… has a name of {size} bytes, all together "
+                f"{self._bytes}; the limits are {MAX_NAME_BYTES} and {MAX_NAMES_BYTES}",
+                value=name[:100],
+                remedy="give folders and files shorter names",
+            )
         parts = tuple(part for part in name.split("/") if part not in ("", "."))
         clean = "/".join(parts)
         if name.startswith("/") or "\\" in name or _DRIVE.match(name) or ".." in parts:
             problem, remedy = "leads out of the archive", "pack relative paths, with '/' in them"
-        elif "\0" in name or (not parts and not is_folder):
+        elif not is_sane(clean) or (not parts and not is_folder):
             problem, remedy = "is no file name", "rename it"
         elif clean in self._files:
             problem, remedy = "occurs twice", "pack each file once"

@@ -10,6 +10,7 @@ means unlabelled.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -120,7 +121,11 @@ def read_labels(array: NamedArray, what: str) -> list[Label]:
             value=list(shape),
             remedy="give integers or strings, one for each image: shape [images]",
         )
-    values = [value for block in array.blocks() for value in block.reshape(-1).tolist()]
+    values: list[Any] = []
+    for block in array.blocks():
+        if kind == "U":
+            _check_letters(block, what)
+        values += block.reshape(-1).tolist()
     if kind == "S":
         return [_utf8(value, what) for value in values]
     if kind == "U":
@@ -143,6 +148,18 @@ def _utf8(value: bytes, what: str) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _not_utf8(value, what) from error
+
+
+def _check_letters(block: npt.NDArray[np.str_], what: str) -> None:
+    """numpy keeps letters as uint32 and makes texts of any number, Python does not."""
+    numbers = (
+        np.ascontiguousarray(block)
+        .reshape(-1)
+        .view(np.uint8)
+        .view(np.dtype(np.uint32).newbyteorder(block.dtype.byteorder))
+    )
+    if numbers.size and int(numbers.max()) > sys.maxunicode:
+        raise _not_utf8(f"letter {int(numbers.max())}", what)
 
 
 def _check_encodable(values: list[str], what: str) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from cache.dataset import UNLABELLED
-from cache.errors import InvalidRequest
+from cache.errors import InvalidRequest, TooLarge
 from worker.sources.array_values import Label, NamedArray, read_labels, shape_HWC, to_pixels
 from worker.sources.layout import SPLIT_OF_WORD, split_order
 from worker.sources.source import Images, IngestLimits, Source, SourceImage
@@ -99,9 +99,16 @@ def source_of_parts(
 
     Raises:
         InvalidRequest: shapes, types or values that are not images or labels, now or on the way.
-        TooLarge: images of more than ``max_pixels``.
+        TooLarge: images of more than ``max_pixels``, or more than ``max_rows`` of them.
     """
     ordered = sorted(parts, key=lambda part: split_order(part.split))
+    rows = sum(part.images.shape[0] for part in ordered)
+    if rows > limits.max_rows:
+        raise TooLarge(
+            f"the arrays have {rows} images, the limit is {limits.max_rows}",
+            value=rows,
+            remedy="split the dataset",
+        )
     shapes = {shape_HWC(part.images, limits) for part in ordered}
     if len(shapes) > 1:
         raise InvalidRequest(
@@ -149,14 +156,14 @@ def _labels_of(part: Part) -> list[Label] | None:
     count = part.images.shape[0]
     if part.labels is None:
         return None
-    labels = read_labels(part.labels, f"labels of {part.split}")
-    if len(labels) != count:
+    labels = part.labels.shape[0] if part.labels.shape else 0
+    if labels != count:
         raise InvalidRequest(
-            f"{part.split!r} has {count} images and {len(labels)} labels",
-            value=[count, len(labels)],
+            f"{part.split!r} has {count} images and {labels} labels",
+            value=[count, labels],
             remedy="give one label for each image",
         )
-    return labels
+    return read_labels(part.labels, f"labels of {part.split}")
 
 
 def _images(

@@ -14,7 +14,7 @@ from cache.disk_faults import unreadable
 from cache.errors import InvalidRequest, TooLarge, Unavailable
 from cache.regular_file import not_regular, read_regular_file
 from cache.store import Store
-from worker.sources.layout import is_hidden, is_image, place_all
+from worker.sources.layout import is_hidden, is_image, is_sane, place_all
 from worker.sources.source import Images, IngestLimits, Place, Source, SourceImage
 
 
@@ -24,7 +24,7 @@ def open_folder(path: str, store: Store, limits: IngestLimits) -> Source:
     Raises:
         NotFound: there is no such folder.
         InvalidRequest: it leads out of the data root, is not laid out as ``split/class/file`` or
-            ``class/file``, or holds links, special files or names that are not UTF-8.
+            ``class/file``, or holds links, special files or names that are not UTF-8 in one line.
         TooLarge: more files than allowed.
         Unavailable: a file or folder cannot be read.
     """
@@ -58,7 +58,7 @@ def _walk(root: Path, limits: IngestLimits) -> Iterator[str]:
                     )
                 if is_hidden(entry.name):
                     continue
-                parts = (*folder, _utf8(entry.name))
+                parts = (*folder, _sane(entry.name))
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(parts)
                 elif is_image(parts) or (entry.is_symlink() and entry.is_dir()):
@@ -67,15 +67,13 @@ def _walk(root: Path, limits: IngestLimits) -> Iterator[str]:
                     yield "/".join(parts)
 
 
-def _utf8(name: str) -> str:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as error:
+def _sane(name: str) -> str:
+    if not is_sane(name):  # what is no UTF-8 is a lone surrogate here
         raise InvalidRequest(
-            f"the file name {os.fsencode(name)!r} is not UTF-8",
+            f"the file name {os.fsencode(name)!r} is not UTF-8, or not in one line",
             value=repr(os.fsencode(name)),
             remedy="rename it",
-        ) from error
+        )
     return name
 
 

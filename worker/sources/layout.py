@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from cache.errors import InvalidRequest
@@ -54,6 +55,16 @@ def is_image(parts: Sequence[str]) -> bool:
             remedy="convert it to PNG or JPEG, or take it out",
         )
     return extension in IMAGE_EXTENSIONS and "." in parts[-1]
+
+
+def is_sane(name: str) -> bool:
+    """Whether a name is text in one line, without letters that steer a terminal.
+
+    Names are shown in logs, answers and tables, and end up in CSV files.
+    """
+    return name.isprintable() or not any(
+        unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name
+    )
 
 
 def is_hidden(name: str) -> bool:

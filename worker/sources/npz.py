@@ -19,13 +19,15 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from cache.errors import InvalidRequest
+from cache.errors import InvalidRequest, TooLarge
 from worker.sources.source import Budget, IngestLimits
 from worker.sources.zip_file import open_zip, reading
 
 BLOCK_BYTES = 8 << 20
 _KINDS = "biufSU"
 _MAX_ITEM_BYTES = 1 << 16
+_MAX_HEADER_BYTES = 1 << 16
+"""numpy reads as many as a header says, 4 GiB if need be, before it finds them too many."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class NpzArray:
     _member: zipfile.ZipInfo
     _fortran: bool
     _budget: Budget
+    _limits: IngestLimits
 
     def blocks(self) -> Iterator[npt.NDArray[Any]]:
         """Consecutive runs of rows.
@@ -51,6 +54,12 @@ class NpzArray:
         self._budget.spend(self.shape[0] * row_bytes, name)
         # Rows of a Fortran-ordered array are scattered over all of it.
         rows_at_once = max(1, self.shape[0] if self._fortran else BLOCK_BYTES // max(1, row_bytes))
+        if min(rows_at_once, self.shape[0]) * row_bytes > self._limits.max_whole_bytes:
+            raise TooLarge(
+                f"the array {name!r} takes more than {self._limits.max_whole_bytes} bytes at once",
+                value=name,
+                remedy="save it in C order (numpy.ascontiguousarray), with smaller images",
+            )
         with reading(name), self._archive.open(self._member) as stream:
             _header(stream)
             for start in range(0, self.shape[0], rows_at_once):
@@ -89,12 +98,15 @@ def open_npz(path: Path, limits: IngestLimits, resources: ExitStack) -> dict[str
                 value=name,
                 remedy="save arrays of numbers or strings, no objects, records or single values",
             )
-        arrays[name.removesuffix(".npy")] = NpzArray(shape, dtype, archive, member, fortran, budget)
+        arrays[name.removesuffix(".npy")] = NpzArray(
+            shape, dtype, archive, member, fortran, budget, limits
+        )
     return arrays
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, Fortran order, dtype. ValueError and EOFError where it is no npy header."""
+    stream = _Bounded(file)
     try:
         version = npy.read_magic(stream)
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
@@ -106,6 +118,20 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize >= 1 << 62:
         raise ValueError("its header has an impossible shape")
     return shape, fortran, dtype
+
+
+class _Bounded:
+    """A stream that gives no more than a header may have."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._left = _MAX_HEADER_BYTES
+
+    def read(self, count: int = -1, /) -> bytes:
+        if not 0 <= count <= self._left:
+            raise ValueError("its header is too long")
+        self._left -= count
+        return self._stream.read(count)
 
 
 def _exactly(stream: IO[bytes], count: int) -> bytes:

@@ -22,7 +22,6 @@ from worker.sources.npz import open_npz
 from worker.sources.pickles import load_arrays
 from worker.sources.source import Budget, IngestLimits, Source
 from worker.sources.tar_stream import BLOCK, is_tar
-from worker.sources.torchvision_sets import open_torchvision
 
 Format = ArchiveFormat | Literal["npz", "hdf5", "pickle"]
 
@@ -48,6 +47,8 @@ def open_source(spec: Mapping[str, Any], store: Store, limits: IngestLimits) -> 
         case "builtin":
             return open_builtin(_text(spec, "name"), limits)
         case "torchvision":
+            from worker.sources.torchvision_sets import open_torchvision  # loads torch
+
             return open_torchvision(_text(spec, "name"), store, limits)
         case "folder":
             return open_folder(_text(spec, "path"), store, limits)

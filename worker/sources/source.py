@@ -22,16 +22,19 @@ class IngestLimits:
     """What one dataset may hold.
 
     ``max_bytes`` bounds all its images (unpacked), ``max_members`` the files of a folder or an
-    archive (those that are no images count too), ``max_image_bytes`` one image file and
-    ``max_pixels`` one image of an array. What an upload unpacks to may be ``free_bytes`` plus
-    ``max_ratio`` times the upload's own size: the first term leaves room for small sets of very
-    regular images, which deflate to a thousandth; the second stops bombs.
+    archive (those that are no images count too), ``max_rows`` the images of arrays,
+    ``max_image_bytes`` one image file, ``max_pixels`` one image of an array and ``max_whole_bytes``
+    an array that can only be read in one piece. What an upload unpacks to may be ``free_bytes``
+    plus ``max_ratio`` times the upload's own size: the first term leaves room for small sets of
+    very regular images, which deflate to a thousandth; the second stops bombs.
     """
 
     max_bytes: int = 64 << 30
     max_members: int = 1_000_000
+    max_rows: int = 20_000_000
     max_image_bytes: int = 256 << 20
     max_pixels: int = 100_000_000
+    max_whole_bytes: int = 2 << 30
     max_ratio: int = 200
     free_bytes: int = 16 << 20
 
