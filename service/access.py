@@ -20,7 +20,7 @@ _NOTHING: Final = re.compile(
 )
 _ADMIN: Final = re.compile(r"/v1/(?:keys|audit)(?:/|$)")
 _ADMIN_WRITES: Final = re.compile(r"/v1/teams(?:/|$)")
-_READING_POSTS: Final = re.compile(r"/v1/(?:packs/[^/]+/rows|jobs/estimate)$")
+READING_POSTS: Final = re.compile(r"/v1/(?:packs/[^/]+/rows|jobs/estimate)$")
 
 
 def need_of(method: str, path: str) -> Need:
@@ -36,6 +36,6 @@ def need_of(method: str, path: str) -> Need:
         return "admin"
     if method in SAFE:
         return "read"
-    if _READING_POSTS.match(path):
+    if READING_POSTS.match(path):
         return "read"
     return "admin" if _ADMIN_WRITES.match(path) else "submit"

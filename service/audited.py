@@ -8,9 +8,8 @@ whoever has no key cannot fill the table.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from anyio.to_thread import run_sync
 from fastapi import Request
@@ -18,16 +17,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cache.audit import Audit, Write
 from cache.errors import FeaturepackError
+from cache.origin import current
+from service.access import READING_POSTS, SAFE
+from service.caller import PLACE, Caller
 
 log = logging.getLogger("featurepack.audit")
 
-SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
-READING_POSTS: Final = re.compile(r"/v1/(?:packs/[^/]+/rows|jobs/estimate)$")
 UNTOLD: Final = (401, 429)
 MAX_PATH: Final = 1000
 
 _NAMED: Final = "featurepack.audited"
-_CALLER: Final = "featurepack.caller"
 
 
 def note(request: Request, names: Sequence[str]) -> None:
@@ -72,14 +71,13 @@ class Audited:
 
 
 def _write(scope: Scope, status: int, places: list[str]) -> Write:
-    caller: Any = scope.get(_CALLER)
-    headers = Request(scope).headers
+    caller: Caller | None = scope.get(PLACE)
     client = scope.get("client")
     return Write(
         team=getattr(caller, "team", None),
         key_id=getattr(caller, "key_id", None),
         address=client[0] if client else "",
-        request_id=headers.get("x-request-id", "")[:128],
+        request_id=current().request_id,
         method=scope["method"],
         path=scope["path"][:MAX_PATH].encode("utf-8", "replace").decode().replace("\0", "?"),
         status=status,
