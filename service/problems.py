@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import re
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,7 +22,9 @@ from cache import errors
 from cache.errors import FeaturepackError
 from cache.origin import current
 from service.shown import short, shown
-from service.state import State
+
+if TYPE_CHECKING:
+    from service.state import State  # what it opens makes problems, too
 
 log = logging.getLogger("featurepack.service")
 
