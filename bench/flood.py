@@ -1,8 +1,8 @@
 """``python -m bench.flood``: does one team that floods make another's small reads wait?
 
 A service with keys, one pack, two teams. The quiet team's clients read ten rows by number, again
-and again: first by themselves, then while the other team's clients ask for everything at once, then
-by themselves again. The last line of stdout is one JSON object.
+and again: by turns by themselves, and while the other team's clients ask for everything at once.
+The last line of stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import httpx
 
-from bench.extraction.compare import significant
+from bench.extraction.compare import significant, spread
 from bench.extraction.machine import machine
 from bench.extraction.rounds import say
-from bench.serving.compare import latency
+from bench.serving.compare import latency, percentile
 from bench.serving.contenders import RAW, Ask, expected, scattered, sliced, small, whole
 from bench.serving.generator import Loaded, Weighed, load, weighed
 from bench.serving.material import DATASET, NETWORK, WEIGHTS, Material, make
@@ -31,6 +32,7 @@ from bench.serving.running import Server, started
 from bench.serving.servers import OURS, Places, makers
 
 QUIET, FLOOD = "quiet", "flood"
+ROUNDS = 6
 PAIR: Final = {"network": NETWORK, "dataset": DATASET, "weights": WEIGHTS}
 
 MIX: Final = {
@@ -70,34 +72,73 @@ def measure(folder: Path, rows: int, seconds: float, clients: int) -> dict[str, 
     spec = makers(Places())[OURS](material, folder)
     key_file = {"FEATUREPACK_ADMIN_KEY_FILE": str(admin)}
     spec = replace(spec, environment={**spec.environment, **key_file})
-    few = max(1, clients // 16)
     with started(spec, folder / "log") as starting:
         server = starting.wait()
-        keys = {team: _key(server, admin.read_text(), team) for team in (QUIET, FLOOD)}
-        reads = [weighed("small", small(material), material.features_ND[material.small_R])]
-        say(f"{few} clients by themselves, {seconds / 2:.0f} s")
-        before = load(server, reads, few, seconds / 2, keys[QUIET])
-        say(f"with {clients - few} that flood, {seconds:.0f} s")
-        with ThreadPoolExecutor(1) as pool:
-            flood = pool.submit(load, server, _mix(material), clients - few, seconds, keys[FLOOD])
-            during = load(server, reads, few, seconds, keys[QUIET])
-            flooding = flood.result()
-        after = load(server, reads, few, seconds / 2, keys[QUIET])
-    told = {"quiet": before, "flooded": during, "after": after}
-    quiet = {name: _told(loaded)["small"] for name, loaded in told.items()}
-    least = min(quiet["quiet"]["p99_ms"], quiet["after"]["p99_ms"])
-    errors = [*(error for one in (*told.values(), flooding) for error in one.told["errors"])]
-    return {
-        "p99_flooded_to_quiet": significant(quiet["flooded"]["p99_ms"] / least),
-        "small_reads": quiet,
-        "flood": _told(flooding),
-        "flood_refused": flooding.told["refused"],
-        "quiet_refused": during.told["refused"],
-        "flood_mb_per_second": significant(flooding.mb_per_second),
-        "errors": errors,
-        "memory": _memory(flooding),
-        "clients": {QUIET: few, FLOOD: clients - few},
+        few = max(1, clients // 16)
+        counts = {QUIET: few, FLOOD: clients - few}
+        headers = {team: _key(server, admin.read_text(), team) for team in counts}
+        each = seconds / ROUNDS
+        rounds = [_round(server, material, counts, headers, each) for _ in range(ROUNDS)]
+    return summary(rounds) | {"clients": counts}
+
+
+@dataclass(frozen=True)
+class Round:
+    """The quiet team by itself, then during the flood, and the flood."""
+
+    quiet: Loaded
+    flooded: Loaded
+    flood: Loaded
+
+    @property
+    def ratio(self) -> float:
+        """Of the 99th percentiles of small reads: how much longer they take in the flood."""
+        return _p99(self.flooded) / _p99(self.quiet)
+
+
+def _round(
+    server: Server,
+    material: Material,
+    counts: Mapping[str, int],
+    headers: Mapping[str, Mapping[str, str]],
+    seconds: float,
+) -> Round:
+    reads = [weighed("small", small(material), material.features_ND[material.small_R])]
+    quiet = load(server, reads, counts[QUIET], seconds, headers[QUIET])
+    with ThreadPoolExecutor(1) as pool:
+        mix = _mix(material)
+        flood = pool.submit(load, server, mix, counts[FLOOD], seconds, headers[FLOOD])
+        flooded = load(server, reads, counts[QUIET], seconds, headers[QUIET])
+        found = Round(quiet, flooded, flood.result())
+    say(f"small reads in the flood: p99 {found.ratio:.1f} times that without it")
+    return found
+
+
+def summary(rounds: Sequence[Round]) -> dict[str, Any]:
+    """As JSON. Rounds are compared one by one: the machine changes while they are measured."""
+    parts = {name: [getattr(one, name) for one in rounds] for name in ("quiet", "flooded", "flood")}
+    ratios = [one.ratio for one in rounds]
+    everyone = [loaded for part in parts.values() for loaded in part]
+    floods = parts["flood"]
+    moments = {
+        "first": floods[0].samples[-1],
+        "half": floods[len(floods) // 2].samples[-1],
+        "last": floods[-1].samples[-1],
+        "peak": max((one.peak for one in floods), key=lambda peak: peak.resident),
     }
+    return {
+        "p99_flooded_to_quiet": spread(ratios),
+        "small_reads": {name: _told(parts[name])["small"] for name in ("quiet", "flooded")},
+        "flood": _told(floods),
+        "refused": {name: sum(one.told["refused"] for one in part) for name, part in parts.items()},
+        "flood_mb_per_second": significant(median(one.mb_per_second for one in floods)),
+        "errors": [error for one in everyone for error in one.told["errors"]],
+        "memory": {name: moment.told() for name, moment in moments.items()},
+    }
+
+
+def _p99(loaded: Loaded) -> float:
+    return percentile(loaded.told["seconds"]["small"], 0.99)
 
 
 def _key(server: Server, admin: str, team: str) -> Mapping[str, str]:
@@ -134,20 +175,10 @@ def _undecoded(_: bytes | memoryview) -> Any:
     raise NotImplementedError
 
 
-def _told(loaded: Loaded) -> dict[str, Any]:
-    return {name: latency([took]) for name, took in loaded.told["seconds"].items() if took}
-
-
-def _memory(loaded: Loaded) -> dict[str, Any]:
-    """After the first tenth, at the half, at the end, and the most."""
-    samples = loaded.samples
-    moments = {
-        "tenth": samples[len(samples) // 10],
-        "half": samples[len(samples) // 2],
-        "end": samples[-1],
-        "peak": loaded.peak,
-    }
-    return {name: moment.told() for name, moment in moments.items()}
+def _told(all_loaded: Sequence[Loaded]) -> dict[str, Any]:
+    names = all_loaded[0].told["seconds"]
+    took = {name: [one.told["seconds"][name] for one in all_loaded] for name in names}
+    return {name: latency(each) for name, each in took.items() if any(each)}
 
 
 if __name__ == "__main__":
