@@ -203,6 +203,16 @@ class NetworkInfo:
             remedy=remedy,
         )
 
+    def known_shape(self, layer: str, pool: Pool, input_HW: tuple[int, int]) -> Shape | None:
+        """:meth:`feature_shape` for another input, None where only a run of the network tells.
+
+        What is one vector behind the networks' own pooling stays one, and ``avg`` and ``max``
+        leave the channels: no size of the input shows in either.
+        """
+        shape = self.feature_shape(layer, pool)
+        free = pool in ("avg", "max") or self.layout(layer) == "vector"
+        return shape if free or input_HW == self.input_size else None
+
     @property
     def _width(self) -> int:
         """Channels of the bottleneck, whether it is pooled or not: the first of C, H, W or D."""

@@ -53,11 +53,9 @@ def bytes_to_store(kept: State, wanted: Wanted, recipe: Recipe) -> int:
 
 
 def _row_shape(recipe: Recipe) -> tuple[int, ...] | None:
-    """Known before any job ran only where the input has the network's own size."""
-    info = networks.get(recipe.network)
-    if recipe.transform.output_HW != info.input_size:
-        return None
-    return info.feature_shape(recipe.tap.layer, recipe.tap.pool)
+    """What is known of it before any job ran."""
+    tap, info = recipe.tap, networks.get(recipe.network)
+    return info.known_shape(tap.layer, tap.pool, recipe.transform.output_HW)
 
 
 def _rows_to_compute(

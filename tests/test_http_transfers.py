@@ -218,7 +218,6 @@ def test_more_than_may_be_at_once_is_told_to_wait(big: Big) -> None:
 
 
 def test_sixteen_clients_at_once(big: Big) -> None:
-    deadline = time.monotonic() + 4
     counts = [0] * 16
     errors: list[BaseException] = []
     with h5py.File(big.path) as file:
@@ -262,6 +261,7 @@ def test_sixteen_clients_at_once(big: Big) -> None:
     with server(big.store) as served:
         served.http.get(f"{big.base}/features?stop=2000")
         before = served.resident
+        deadline = time.monotonic() + 4
         with ThreadPoolExecutor(16) as pool:
             for number in range(16):
                 pool.submit(guarded, number, served)

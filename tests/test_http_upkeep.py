@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +192,11 @@ def sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def open_handles(path: Path) -> int:
-    handles = Path("/proc/self/fd").iterdir()
-    return sum(handle.readlink() == path for handle in handles if handle.exists())
+    found = 0
+    for handle in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # another thread closed it meanwhile
+            found += handle.readlink() == path
+    return found
 
 
 @pytest.mark.usefixtures("sent_in_pieces")

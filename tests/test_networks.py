@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -18,8 +18,9 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from cache import networks
 from cache.errors import InvalidRequest, NotFound
-from cache.recipe import Tap
+from cache.recipe import Pool, Tap
 from worker import network_catalogue
+from worker.feature_shapes import feature_shape
 from worker.network_catalogue import network_names, render
 from worker.networks import build, check_checkpoint, construct, pool, trace, unavailable_layers
 
@@ -207,6 +208,21 @@ def test_feature_shapes() -> None:
             info.feature_shape(layer, "avg")
         assert "pool none" in caught.value.remedy
     assert "'avgpool'" in _remedy(swin, "features")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "vgg11", "swin_t", "inception_v3"])
+def test_shapes_that_are_known_at_any_size_are_those_of_a_run(name: str) -> None:
+    info = networks.get(name)
+    side = info.input_size[0] + 32
+    for layer in (info.default_tap.layer, next(iter(info.layers)), info.output_layer):
+        for pooling in get_args(Pool):
+            try:
+                known = info.known_shape(layer, pooling, (side, side))
+            except InvalidRequest:
+                continue
+            found = feature_shape(name, Tap(layer, pooling), (side, side))
+            own = info.feature_shape(layer, pooling)
+            assert known == found if known is not None else own != found
 
 
 def _remedy(info: networks.NetworkInfo, layer: str) -> str:

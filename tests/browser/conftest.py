@@ -28,9 +28,11 @@ PATIENCE_MS = 60_000
 """Machines that test are busy."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Chromium, without a window."""
+    """Chromium, without a window, until the last of these tests: while it is there, so is an event
+    loop in this thread, and other tests start their own.
+    """
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="looks at the page with a browser: pip install playwright"
     )
@@ -51,7 +53,7 @@ def url(store: Store, browser: Any) -> Iterator[str]:
         yield line.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rooms(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Furnished]:
     """A store with something in it, which tests only look at."""
     with furnished(tmp_path_factory.mktemp("furnished") / "rooms") as found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,26 @@ class Looking:
 
     def follow(self, name: str) -> None:
         self.page.get_by_role("link", name=name, exact=True).first.click()
+
+    def refuse(self, calls: str, status: int) -> list[Any]:
+        """Calls are refused until the list that this answers has something in it."""
+        self.expected = [f"status of {status}"]
+        enough: list[Any] = []
+
+        def answer(route: Any) -> None:
+            if enough:
+                route.continue_()
+                return
+            problem = {"status": status, "detail": "it is so", "remedy": "do this"}
+            route.fulfill(
+                status=status,
+                content_type="application/problem+json",
+                headers={"Retry-After": "0"},
+                body=json.dumps(problem),
+            )
+
+        self.page.route(calls, answer)
+        return enough
 
     def choose(self, label: str, option: str) -> None:
         """Open a list, type, and take what is offered."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import uvicorn
@@ -66,28 +64,13 @@ def test_a_restarted_service_is_noticed_and_recovered_from(looking: Looking, sto
 def test_a_refusal_is_shown_in_words_and_can_be_tried_again(
     looking: Looking, status: int, title: str
 ) -> None:
-    looking.expected = [f"status of {status}"]
-    refusing = True
-
-    def answer(route: Any) -> None:
-        if not refusing:
-            route.continue_()
-            return
-        problem = {"status": status, "detail": "it is so", "remedy": "do this"}
-        route.fulfill(
-            status=status,
-            content_type="application/problem+json",
-            headers={"Retry-After": "0"},
-            body=json.dumps(problem),
-        )
-
-    looking.page.route("**/v1/packs?*", answer)
+    enough = looking.refuse("**/v1/packs?*", status)
     looking.open("/", "Packs")
     alert = looking.page.get_by_role("alert").filter(has_text=title)
     alert.wait_for()
     assert "It is so." in alert.inner_text()
     assert "Do this." in alert.inner_text()
     looking.picture("refused")
-    refusing = False
+    enough.append(True)
     alert.get_by_role("button", name="Try again").click()
     looking.sees("Nothing is cached yet")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from tests.browser.looking import Looking
@@ -14,27 +11,6 @@ TITLES = {
     429: "Too much at once",
     503: "A part of the service is away",
 }
-
-
-def refuse(looking: Looking, calls: str, status: int) -> list[Any]:
-    """Calls are refused until the list that this answers has something in it."""
-    looking.expected = [f"status of {status}"]
-    enough: list[Any] = []
-
-    def answer(route: Any) -> None:
-        if enough:
-            route.continue_()
-            return
-        problem = {"status": status, "detail": "it is so", "remedy": "do this"}
-        route.fulfill(
-            status=status,
-            content_type="application/problem+json",
-            headers={"Retry-After": "0"},
-            body=json.dumps(problem),
-        )
-
-    looking.page.route(calls, answer)
-    return enough
 
 
 @pytest.mark.parametrize(
@@ -50,7 +26,7 @@ def refuse(looking: Looking, calls: str, status: int) -> list[Any]:
 def test_a_view_says_why_it_is_empty_and_tries_again(
     looking: Looking, status: int, path: str, heading: str, calls: str, then: str
 ) -> None:
-    enough = refuse(looking, calls, status)
+    enough = looking.refuse(calls, status)
     looking.open(path, heading)
     alert = looking.page.get_by_role("alert").filter(has_text=TITLES[status])
     alert.wait_for()
@@ -65,7 +41,7 @@ def test_a_view_says_why_it_is_empty_and_tries_again(
 
 
 def test_a_pack_that_is_refused_says_so_and_comes_back(looking: Looking) -> None:
-    refuse(looking, "**/v1/packs/*", 503)
+    looking.refuse("**/v1/packs/*", 503)
     looking.page.goto("/packs/000000000000-000000000000")
     alert = looking.page.get_by_role("alert").filter(has_text=TITLES[503])
     alert.wait_for()
@@ -74,7 +50,7 @@ def test_a_pack_that_is_refused_says_so_and_comes_back(looking: Looking) -> None
 
 def test_a_refused_act_says_so_and_can_be_done_again(looking: Looking) -> None:
     page = looking.page
-    enough = refuse(looking, "**/v1/datasets", 429)
+    enough = looking.refuse("**/v1/datasets", 429)
     looking.open("/datasets", "Datasets")
     looking.press("Register digits")
     alert = page.get_by_role("alert").filter(has_text=TITLES[429])

@@ -93,7 +93,7 @@ def test_packs_are_chosen_one_by_one_by_ranges_and_by_pages(looking: Looking, ma
     boxes.nth(0).click()
     looking.sees("51 packs chosen")
     looking.press("Pin")
-    looking.sees("5,000 packs")
+    looking.sees("51 packs pinned")
     page.get_by_text("pinned", exact=True).first.wait_for()
 
 

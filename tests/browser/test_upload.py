@@ -79,7 +79,7 @@ def test_an_archive_is_dropped_sent_and_extracted_from(looking: Looking, store: 
         looking.choose("Transform", "stretch: straight to the input size")
         page.get_by_label("Size in pixels").fill("64")
         page.get_by_label("Weights").fill("random:0")
-        looking.sees("A row has 512 values")
+        looking.sees("A row has 512 values. How long it takes is known after")
         looking.press("Extract features")
         page.get_by_text("succeeded").first.wait_for(timeout=60_000)
         page.get_by_role("link", name=re.compile(r"^[0-9a-f]{12}-[0-9a-f]{12}$")).click()

@@ -11,6 +11,7 @@ import { Heading } from "../parts/Heading";
 import { Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
 import { percent } from "../words/numbers";
+import { packInWords } from "../words/recipe";
 import { HeadDetails } from "./HeadDetails";
 import { agreement } from "./paired";
 
@@ -93,10 +94,7 @@ function Picker({ label, value, onChange }: PickerProps) {
 /** "linear of resnet50 on birds" */
 function useHeadNames(): (head: Head) => string {
   const packs = new Map(useQuery(bestPacksQuery).data?.items.map((pack) => [pack.pack_id, pack]));
-  return (head) => {
-    const pack = packs.get(head.pack_id);
-    return `${head.method} of ${pack ? `${pack.network} on ${pack.dataset}` : head.pack_id}`;
-  };
+  return (head) => `${head.method} of ${packInWords(packs.get(head.pack_id), head.pack_id)}`;
 }
 
 function Verdict({ first, second }: { first: Head; second: Head }) {

@@ -12,6 +12,7 @@ import { LinkButton } from "../parts/LinkButton";
 import { Panel } from "../parts/Panel";
 import { Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
+import { packInWords } from "../words/recipe";
 import { HeadDetails } from "./HeadDetails";
 
 const FILES = [
@@ -29,7 +30,7 @@ export function HeadView() {
 
 function Whole({ head }: { head: Head }) {
   const pack = useQuery(packQuery(head.pack_id)).data;
-  const name = pack ? `${pack.network} on ${pack.dataset}` : head.pack_id;
+  const name = packInWords(pack, head.pack_id);
   return (
     <Stack gap="md">
       <Heading

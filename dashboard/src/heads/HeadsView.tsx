@@ -16,6 +16,7 @@ import { Panel } from "../parts/Panel";
 import { Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
 import { count, duration, percent } from "../words/numbers";
+import { packInWords } from "../words/recipe";
 import { gridOf } from "./grid";
 import { HeatMap } from "./HeatMap";
 import { METHODS } from "./methods";
@@ -143,7 +144,7 @@ interface RowProps {
 
 function Row({ head, pack, chosen, toggle }: RowProps) {
   const metrics = head.metrics;
-  const name = pack ? `${pack.network} on ${pack.dataset}` : head.pack_id;
+  const name = packInWords(pack, head.pack_id);
   return (
     <Table.Tr>
       <Table.Td>

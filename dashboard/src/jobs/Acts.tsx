@@ -2,16 +2,15 @@
 
 import { Button, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
 
 import { cancelJob, retryJob } from "../api/calls";
 import { isEnded } from "../api/events";
 import { asProblem } from "../api/problems";
 import type { Job } from "../api/shapes";
+import { useAnswered } from "./useAnswered";
 
 export function Acts({ job }: { job: Job }) {
   const client = useQueryClient();
-  const navigate = useNavigate();
   const cancel = useMutation({
     mutationFn: () => cancelJob(job.id),
     onSuccess: (after) => {
@@ -21,12 +20,7 @@ export function Acts({ job }: { job: Job }) {
   });
   const again = useMutation({
     mutationFn: () => retryJob(job.id),
-    onSuccess: (answer) => {
-      void client.invalidateQueries({ queryKey: ["jobs"] });
-      if (answer.object === "pack")
-        void navigate({ to: "/packs/$packId", params: { packId: answer.pack_id } });
-      else void navigate({ to: "/jobs/$jobId", params: { jobId: answer.id } });
-    },
+    onSuccess: useAnswered(),
   });
   const error = cancel.error ?? again.error;
   return (

@@ -14,7 +14,7 @@ import { PrivateMark } from "../parts/Private";
 import { sentence, Trouble } from "../parts/Trouble";
 import { Waiting } from "../parts/Waiting";
 import { bytes } from "../words/numbers";
-import { tapName } from "../words/recipe";
+import { packInWords, tapName } from "../words/recipe";
 import { Contents } from "./Contents";
 import { Heads } from "./Heads";
 import { Loading } from "./Loading";
@@ -34,7 +34,7 @@ function Whole({ pack }: { pack: Pack }) {
   const [mapShown, setMapShown] = useState(false);
   return (
     <Stack gap="md">
-      <Heading title={`${pack.network} on ${pack.dataset}`} under={<Under pack={pack} />}>
+      <Heading title={packInWords(pack, pack.pack_id)} under={<Under pack={pack} />}>
         <Acts pack={pack} />
       </Heading>
       {pack.problem && <Damaged pack={pack} />}

@@ -2,11 +2,12 @@
 
 import { Button, NumberInput, Select, Stack, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useSearch } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 
 import { checkpointsQuery, datasetsQuery, networkQuery, submitJob } from "../api/calls";
+import { useAnswered } from "../jobs/useAnswered";
 import { Heading } from "../parts/Heading";
 import { Panel } from "../parts/Panel";
 import { PrivateSwitch } from "../parts/Private";
@@ -71,16 +72,11 @@ export function SubmitView() {
 }
 
 function useSubmit() {
-  const client = useQueryClient();
-  const navigate = useNavigate();
+  const answered = useAnswered();
   return useMutation({
     mutationFn: submitJob,
     onSuccess: (answer) => {
-      void client.invalidateQueries({ queryKey: ["jobs"] });
-      if (!("object" in answer)) return;
-      if (answer.object === "pack")
-        void navigate({ to: "/packs/$packId", params: { packId: answer.pack_id } });
-      else void navigate({ to: "/jobs/$jobId", params: { jobId: answer.id } });
+      if ("object" in answer) answered(answer); // several layers at once are not asked for here
     },
   });
 }

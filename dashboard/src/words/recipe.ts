@@ -26,6 +26,10 @@ export function recipeOf(pack: Pack): Recipe | null {
   return "tap" in pack.recipe ? (pack.recipe as unknown as Recipe) : null;
 }
 
+/** "resnet50 on birds"; its id while the pack is not known. */
+export const packInWords = (pack: PackBrief | undefined, packId: string): string =>
+  pack ? `${pack.network} on ${pack.dataset}` : packId;
+
 /** "features:avg", "classifier.5" */
 export const tapName = (pack: PackBrief): string => pack.tap?.replace(/:none$/, "") ?? "imported";
 
