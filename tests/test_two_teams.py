@@ -25,7 +25,10 @@ from tests.serving import PAIR, Serving, serving, wait, worker_running
 from tests.teams import as_team, guarded, holding
 from tests.two_teams import WAIT, Things, make, register
 
-CLOCKS = re.compile(rb'"(?:seen|last_used|started)": ?"[^"]*"|"(?:seen|started)":\d+\.\d+')
+CLOCKS = re.compile(
+    rb'"(?:seen|last_used|started)": ?"[^"]*"|"(?:seen|started)":\d+\.\d+'
+    rb'|"queued_jobs":\d+,"heads":\d+'  # of the last minute
+)
 
 
 @pytest.fixture
@@ -37,6 +40,7 @@ def service(store: Store) -> Iterator[Serving]:
 def looked_at(service: Serving, team: Serving, things: Things) -> dict[str, bytes]:
     """What every GET call answers, about things that the team sees; but for the clocks."""
     names = asdict(things) | {"name": things.dataset, "row": "0", "key_id": "x"}
+    names["team"] = "finches"
     answers = {}
     for path, methods in service.get("/openapi.json")["paths"].items():
         if "get" not in methods or path in ("/v1/events", "/v1/keys"):
