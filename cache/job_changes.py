@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from cache.database import Database
-from cache.jobs import JOB_COLUMNS, Job, job_of
+from cache.job import JOB_COLUMNS, Job, job_of
 from cache.sight import Sight
 from cache.tables import ACTIVE_STATES, jobs
 

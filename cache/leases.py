@@ -17,11 +17,12 @@ import sqlalchemy as sa
 
 from cache import attempts
 from cache.attempts import Outcome
+from cache.claims import due_together, take
 from cache.database import Database
 from cache.errors import FeaturepackError, LeaseLost, Unavailable
-from cache.jobs import JOB_COLUMNS, Job, job_of
+from cache.job import Job
 from cache.ledger import charge
-from cache.shares import due_now, others_wait, turn, used
+from cache.shares import others_wait
 from cache.tables import jobs, shards
 from cache.waiting import give_up
 
@@ -29,8 +30,6 @@ log = logging.getLogger("featurepack.cache")
 
 MAX_DEATHS: Final = 20
 """So many workers may vanish over one job, without one shard between them, before it fails."""
-
-SUSPECT_DEATHS: Final = 3
 
 MAX_FAILURES: Final = 20
 """So many passing faults, without one shard between them, before a job fails: about an hour."""
@@ -52,16 +51,6 @@ class Shard:
     copied: int = 0
 
 
-@dataclass(frozen=True)
-class _Held:
-    """How jobs are taken: by whom, for how long, who pays, and which share of the time each."""
-
-    worker: str
-    seconds: float
-    payer: str
-    share: float
-
-
 class Leases:
     """The queue's statements for a worker."""
 
@@ -76,57 +65,13 @@ class Leases:
         teams are not taken along: they would make this one's wait longer. Empty when there is
         nothing to do.
         """
-        due = due_now(self.database, kinds)
         with self.database.write() as connection:
-            first = connection.execute(self._first(kinds, due)).first()
-            if first is None:
-                return []
-            mine = sa.or_(jobs.c.payer == first.pays, jobs.c.joiner == first.pays)
-            itself = jobs.alias("first")
-            together = sa.select(itself.c.together).where(itself.c.id == first.id)
-            alike = sa.and_(jobs.c.together == together.scalar_subquery(), due, mine)
-            query = sa.select(*JOB_COLUMNS).where(alike).order_by(jobs.c.created, jobs.c.id)
-            rows = connection.execute(query.with_for_update(skip_locked=True)).all()
-            found = sorted(map(job_of, rows), key=lambda job: job.id != first.id)
-            held = _Held(worker, lease_seconds, first.pays, 1 / len(found))
-            taken = [self._take(connection, job, held) for job in found]
-        for job in found:
-            if job.state == "running":
-                self._count(job, "lost")
+            found = due_together(connection, self.database, kinds)
+            taken = [take(connection, self.database, one, worker, lease_seconds) for one in found]
+        for before in found:
+            if before.job.state == "running":
+                self._count(before.job, "lost")
         return [job for job in taken if not self._given_up(job)]
-
-    def _first(self, kinds: Sequence[str], due: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        """Whose turn it is: the id of the job, and who pays."""
-        whose = turn(used(self.database, kinds))
-        suspect = sa.case((jobs.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
-        order = (*whose.order, jobs.c.priority.desc(), suspect, jobs.c.created, jobs.c.id)
-        query = sa.select(jobs.c.id, whose.pays.label("pays")).select_from(whose.jobs)
-        query = query.where(due).order_by(*order).limit(1)
-        return query.with_for_update(skip_locked=True, of=jobs)
-
-    def _take(self, connection: sa.Connection, job: Job, held: _Held) -> Job:
-        now = self._now(connection)
-        if job.state == "running":
-            charge(connection, self.database, job.id)
-        other = sa.case((jobs.c.payer == held.payer, jobs.c.joiner), else_=jobs.c.payer)
-        statement = (
-            sa.update(jobs)
-            .where(jobs.c.id == job.id)
-            .values(
-                state="running",
-                attempt=job.attempt + 1,
-                deaths=job.deaths + (job.state == "running"),
-                due=now + held.seconds,
-                worker=held.worker,
-                payer=held.payer,
-                joiner=other,
-                claimed=now,
-                share=held.share,
-                started=now if job.started is None else job.started,
-                attempts=attempts.begun(job.attempts, job.attempt + 1, held.worker, now),
-            )
-        )
-        return job_of(connection.execute(statement.returning(*JOB_COLUMNS)).one())
 
     def _given_up(self, job: Job) -> bool:
         if job.cancelling:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from cache.catalogue import Catalogue
 from cache.errors import CorruptData, FeaturepackError
-from cache.jobs import Job
+from cache.job import Job
 from cache.leases import Leases
 from cache.pack import Pack, open_pack
 from cache.rows import DatasetRow, HeadRow, PackRow, WeightsRow

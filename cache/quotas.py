@@ -15,7 +15,7 @@ from cache.tables import datasets, jobs
 from cache.teams import MINUTE, Teams, heads_lately, queued_jobs, stored_bytes
 
 if TYPE_CHECKING:
-    from cache.jobs import Job
+    from cache.job import Job
 
 ASK: Final = "an admin raises it (featurepack teams limit)"
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from cache.errors import NotFound
-from cache.jobs import JOB_COLUMNS, Job, job_of
+from cache.job import JOB_COLUMNS, Job, job_of
 from cache.pages import Page
 from cache.queries import Queries, columns, select
 from cache.rows import HeadRow, PackRow, StudyRow

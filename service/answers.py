@@ -1,4 +1,4 @@
-"""What goes out over HTTP: rows of the catalogue and the queue as JSON models."""
+"""Datasets, packs and heads as they go out over HTTP, and what all answers share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from cache.jobs import Job
-from cache.networks import NetworkInfo
+from cache.job import Job
 from cache.pages import Page
-from cache.rows import DatasetRow, HeadRow, PackRow, StudyRow, WeightsRow
+from cache.rows import DatasetRow, HeadRow, PackRow, StudyRow
 from cache.sight import SHARED
-from service.about import About
-from service.told import Documented, Metrics, Progress
+from service.told import Documented, Metrics
 
 
 def utc(seconds: float | None) -> datetime | None:
@@ -39,40 +37,6 @@ class Listing(BaseModel, Generic[Item]):
 
 def listing(page: Page[Any], make: Callable[[Any], Item]) -> Listing[Item]:
     return Listing(items=[make(item) for item in page.items], next_cursor=page.next_cursor)
-
-
-class WeightsAnswer(BaseModel):
-    name: str
-    file: str
-    hash_prefix: str
-    url: str
-    acc1: float | None
-
-
-class NetworkAnswer(BaseModel):
-    """A network that can be extracted. ``flops`` counts a multiply-add as two."""
-
-    name: str
-    input_size: tuple[int, int]
-    parameters: int
-    flops: int
-    default_tap: dict[str, str]
-    feature_shape: list[int]
-    weights: list[WeightsAnswer]
-    layers: dict[str, list[int]] | None = Field(None, description="layer → shape of one row")
-
-    @classmethod
-    def of(cls, info: NetworkInfo, *, layers: bool = False) -> NetworkAnswer:
-        return cls(
-            name=info.name,
-            input_size=info.input_size,
-            parameters=info.parameters,
-            flops=info.flops,
-            default_tap={"layer": info.default_tap.layer, "pool": info.default_tap.pool},
-            feature_shape=list(info.default_shape),
-            weights=[WeightsAnswer.model_validate(w, from_attributes=True) for w in info.weights],
-            layers={k: list(v) for k, v in info.layers.items()} if layers else None,
-        )
 
 
 class DatasetAnswer(BaseModel):
@@ -106,32 +70,6 @@ class DatasetAnswer(BaseModel):
             private=is_private(row),
             created=utc(row.created),
             versions=versions,
-        )
-
-
-class CheckpointAnswer(BaseModel):
-    """An uploaded checkpoint. Submit with ``weights`` set to its ``weights``."""
-
-    weights: str
-    network: str
-    name: str
-    bytes: int
-    unavailable_layers: dict[str, str] = Field(
-        description="layers it cannot compute → the first parameter it lacks for that"
-    )
-    team: str | None = Field(description="who uploaded it; every team may use it")
-    created: datetime | None
-
-    @classmethod
-    def of(cls, row: WeightsRow) -> CheckpointAnswer:
-        return cls(
-            weights=f"sha256:{row.sha256}",
-            network=row.network,
-            name=row.name,
-            bytes=row.bytes,
-            unavailable_layers=row.unavailable,
-            team=row.team,
-            created=utc(row.created),
         )
 
 
@@ -196,97 +134,6 @@ def pack_fields(row: PackRow) -> dict[str, Any]:
         "health": "sound" if row.problem is None else "damaged",
         "private": is_private(row),
     }
-
-
-class AttemptAnswer(BaseModel):
-    """What became of one attempt at a job."""
-
-    attempt: int
-    worker: str
-    began: datetime | None
-    ended: datetime | None
-    outcome: Literal[
-        "running", "succeeded", "failed", "cancelled", "retrying", "handed back", "lost"
-    ]
-    error: dict[str, Any] | None
-
-    @classmethod
-    def of(cls, attempt: dict[str, Any]) -> AttemptAnswer:
-        times = {name: utc(attempt[name]) for name in ("began", "ended")}
-        return cls(**(attempt | times))
-
-
-class JobAnswer(BaseModel):
-    """A job. ``error`` is there when it failed, ``result`` when it succeeded."""
-
-    object: Literal["job"] = "job"
-    id: str
-    kind: str
-    about: About = Field(description="the network and the dataset that it is about, by name")
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
-    pack_id: str | None
-    team: str | None = Field(description="whose is what it makes")
-    private: bool = Field(description="others do not see it")
-    priority: int
-    submitters: list[str] = Field(description="who wants it; it is cancelled when none is left")
-    attempt: int
-    attempts: list[AttemptAnswer]
-    next_try: datetime | None = Field(description="when it goes on after a passing fault")
-    worker: str | None
-    cancelling: bool
-    waits_for: str | None = Field(description="the key of the job that must succeed before")
-    progress: Annotated[dict[str, Any], Documented(Progress)]
-    result: dict[str, Any] | None
-    error: dict[str, Any] | None
-    created: datetime | None
-    started: datetime | None
-    finished: datetime | None
-
-    @classmethod
-    def of(cls, job: Job) -> JobAnswer:
-        names = ("id", "kind", "state", "priority", "attempt", "worker", "cancelling", "waits_for")
-        return cls(
-            about=About.of(job.kind, job.spec),
-            team=job.team,
-            private=is_private(job),
-            pack_id=job.spec.get("pack_id"),
-            submitters=list(job.submitters),
-            attempts=[AttemptAnswer.of(attempt) for attempt in job.attempts],
-            next_try=utc(job.next_try),
-            progress=job.progress,
-            result=job.result,
-            error=job.error,
-            created=utc(job.created),
-            started=utc(job.started),
-            finished=utc(job.finished),
-            **{name: getattr(job, name) for name in names},
-        )
-
-
-class Submissions(BaseModel):
-    """The answer to several taps at once: a pack or a job for each, in order."""
-
-    items: list[PackAnswer | JobAnswer]
-
-
-class EstimateAnswer(BaseModel):
-    """What a submission would cost.
-
-    ``rows_cached`` need not be computed: other packs have them, or they repeat others of the
-    dataset. ``seconds`` follow from the rate that was measured last, on a machine with a live
-    worker if there is one; null before this network was measured.
-    """
-
-    pack_id: str
-    cached: bool
-    rows: int
-    rows_cached: int
-    rows_to_compute: int
-    row_shape: list[int] | None
-    bytes: int | None
-    seconds: float | None
-    images_per_second: float | None
-    measured_on: str | None
 
 
 class HeadAnswer(BaseModel):

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from cache.errors import Forbidden, InvalidRequest, Unauthorised
-from cache.jobs import Job
+from cache.job import Job
 from cache.keys import SCOPES, KeyScope
 from cache.rows import StudyRow
 from cache.sight import SHARED, Owner, Sight

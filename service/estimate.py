@@ -11,7 +11,7 @@ from cache.pack import shard_rows_for
 from cache.recipe import Recipe
 from cache.reuse import find_known, written_rows
 from cache.sight import Sight
-from service.answers import EstimateAnswer
+from service.job_answers import EstimateAnswer
 from service.resolve import Wanted
 from service.state import State
 

@@ -11,8 +11,8 @@ from anyio.to_thread import run_sync
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from cache.jobs import Job, NewJob
-from service.answers import JobAnswer
+from cache.job import Job, NewJob
+from service.job_answers import JobAnswer
 from service.state import State
 from service.waiting import UPLOAD_WAIT_SECONDS, outcome, wait_seconds
 

@@ -19,10 +19,10 @@ from anyio.to_thread import run_sync
 
 from cache.database import Database
 from cache.errors import Busy, Unavailable
+from cache.job import Job
 from cache.job_changes import JobChanges
-from cache.jobs import Job
 from cache.sight import Sight
-from service.answers import JobAnswer
+from service.job_answers import JobAnswer
 
 LOOK_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 30.0

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from cache.errors import Conflict
-from cache.jobs import Job, NewJob
+from cache.job import Job, NewJob
 from cache.rows import PackRow
 from service.caller import Caller
 from service.state import State

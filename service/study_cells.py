@@ -14,7 +14,7 @@ from cache.dataset import Manifest
 from cache.errors import FeaturepackError, InvalidRequest, NotFound, TooLarge
 from cache.head_ids import ASKED
 from cache.identity import blake2b_hex, canonical_json
-from cache.jobs import NewJob
+from cache.job import NewJob
 from cache.recipe import Recipe
 from cache.rows import StudyRow
 from cache.sight import SHARED

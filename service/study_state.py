@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cache.head_ids import head_job_key
-from cache.jobs import Job
+from cache.job import Job
 from cache.rows import HeadRow, PackRow, StudyRow
 from cache.studies import Evidence
 from service.state import State

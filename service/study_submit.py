@@ -8,7 +8,7 @@ from typing import Any
 
 from cache.errors import Conflict
 from cache.head_ids import head_id_of, head_job_key, kept_params
-from cache.jobs import NewJob
+from cache.job import NewJob
 from cache.rows import HeadRow, PackRow, StudyRow
 from service.caller import Caller
 from service.state import State

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from cache.errors import Conflict, CorruptData
-from cache.jobs import Job, NewJob
+from cache.job import Job, NewJob
 from cache.recipe import Recipe
 from cache.rows import PackRow
 from service.caller import Caller

@@ -11,7 +11,8 @@ from anyio.to_thread import run_sync
 from fastapi import Header, Response
 
 from cache.errors import Conflict, from_dict
-from cache.jobs import Job, Jobs
+from cache.job import Job
+from cache.jobs import Jobs
 from cache.sight import EVERYTHING
 from service.turns import without_place
 

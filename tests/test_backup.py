@@ -21,7 +21,8 @@ from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.errors import Busy, Conflict, CorruptData, NotFound, Unreachable
 from cache.identity import sha256_file
-from cache.jobs import Jobs, NewJob
+from cache.job import NewJob
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.publish import delete_pack
 from cache.rows import DatasetRow, HeadRow, WeightsRow

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from cache.errors import Unavailable
 from cache.image_files import Entry, ImageFiles
-from cache.jobs import Job, Jobs
+from cache.job import Job
+from cache.jobs import Jobs
 from cache.recipe import Numerics, Tap
 from cache.sight import EVERYTHING
 from cache.store import Store

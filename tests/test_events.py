@@ -15,8 +15,9 @@ import pytest
 
 from cache.database import Database
 from cache.errors import Busy, InvalidRequest
+from cache.job import Job, NewJob
 from cache.job_changes import JobChanges
-from cache.jobs import Job, Jobs, NewJob
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.sight import EVERYTHING, UNOWNED
 from cache.store import Store

@@ -20,7 +20,8 @@ from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.errors import Conflict, CorruptData, NotFound, TooLarge, Unavailable
 from cache.eviction import IN_USE_SECONDS, evict, evict_beyond, make_room
-from cache.jobs import Jobs, NewJob
+from cache.job import NewJob
+from cache.jobs import Jobs
 from cache.locks import unused
 from cache.pack import open_pack
 from cache.rows import HeadRow

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from cache.errors import LeaseLost
-from cache.jobs import Job, Jobs
+from cache.job import Job
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.pack import open_pack
 from cache.recipe import Numerics, Tap, pack_id

@@ -22,7 +22,8 @@ from cache.errors import (
     Unreachable,
 )
 from cache.image_files import Entry, ImageFiles
-from cache.jobs import Job, Jobs
+from cache.job import Job
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.pack import open_pack
 from cache.recipe import Tap

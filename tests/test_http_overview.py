@@ -9,7 +9,8 @@ import pytest
 
 from cache.catalogue import Catalogue
 from cache.database import Database
-from cache.jobs import Jobs, NewJob
+from cache.job import NewJob
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.rows import HeadRow
 from cache.sight import UNOWNED

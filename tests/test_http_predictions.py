@@ -19,7 +19,8 @@ from cache import eviction, networks
 from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.identity import sha256_file
-from cache.jobs import Jobs, NewJob
+from cache.job import NewJob
+from cache.jobs import Jobs
 from cache.recipe import Tap
 from cache.sight import EVERYTHING, UNOWNED
 from cache.store import Store

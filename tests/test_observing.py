@@ -18,7 +18,8 @@ from cache.counts import Counts, kept_counts
 from cache.database import Database
 from cache.errors import CorruptData, Unavailable
 from cache.health import look
-from cache.jobs import Jobs, NewJob
+from cache.job import NewJob
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.logs import JsonLines, TextLines, log_format
 from cache.origin import Origin, doing

@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from cache.claims import SUSPECT_DEATHS
 from cache.database import Database
 from cache.errors import Conflict, InvalidRequest, LeaseLost, NotFound, Unavailable
-from cache.jobs import Job, Jobs, NewJob
-from cache.leases import MAX_DEATHS, MAX_FAILURES, SUSPECT_DEATHS, Leases, Shard, pause_after
+from cache.job import Job, NewJob
+from cache.jobs import Jobs
+from cache.leases import MAX_DEATHS, MAX_FAILURES, Leases, Shard, pause_after
 from cache.sight import EVERYTHING, UNOWNED
 from cache.submitters import MAX_SUBMITTERS
 from cache.tables import jobs as jobs_table

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.errors import InvalidRequest, QuotaExceeded, StorageFull
-from cache.jobs import Jobs, NewJob
+from cache.job import NewJob
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.ledger import DAY
 from cache.quotas import Quotas

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cache.dataset import ImageLocation, Manifest, View
-from cache.jobs import Job
+from cache.job import Job
 from cache.pack import create, open_pack, seal
 from cache.pack_writer import PackWriter
 from cache.recipe import Tap

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from cache.database import Database
 from cache.errors import NotFound
-from cache.jobs import Job, Jobs, NewJob
+from cache.job import Job, NewJob
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.shares import LEAD_SECONDS, PATIENCE_SECONDS, WINDOW_SECONDS
 from cache.sight import EVERYTHING, SHARED, Owner

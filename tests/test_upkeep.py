@@ -17,7 +17,8 @@ from cache.catalogue import Catalogue
 from cache.database import Database
 from cache.dataset import ImageLocation, Manifest
 from cache.errors import Conflict, CorruptData
-from cache.jobs import Job, Jobs, NewJob
+from cache.job import Job, NewJob
+from cache.jobs import Jobs
 from cache.rows import DatasetRow, HeadRow, WeightsRow
 from cache.sight import EVERYTHING, UNOWNED
 from cache.store import FOLDERS, Store

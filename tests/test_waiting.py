@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from cache.database import Database
 from cache.errors import InvalidRequest, Unavailable
 from cache.head_ids import head_id_of, head_job_key
-from cache.jobs import Job, Jobs, NewJob
+from cache.job import Job, NewJob
+from cache.jobs import Jobs
 from cache.leases import MAX_DEATHS, MAX_FAILURES, Leases
 from cache.sight import EVERYTHING, UNOWNED
 from cache.tables import jobs as jobs_table

@@ -14,7 +14,8 @@ import torch
 from cache import networks
 from cache.dataset import Manifest
 from cache.engines import Choice
-from cache.jobs import Job, Jobs, NewJob
+from cache.job import Job, NewJob
+from cache.jobs import Jobs
 from cache.recipe import Numerics, Recipe, Tap, Transform, pack_id
 from cache.sight import EVERYTHING, UNOWNED
 from cache.store import Store

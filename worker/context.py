@@ -19,7 +19,7 @@ from cache.database import Database
 from cache.engines import Engines
 from cache.errors import CorruptData
 from cache.eviction import make_room
-from cache.jobs import Job
+from cache.job import Job
 from cache.leases import Leases
 from cache.opening import open_database
 from cache.publish import quarantine

@@ -13,7 +13,7 @@ from typing import Any
 from cache.dataset import Manifest
 from cache.errors import FeaturepackError, LeaseLost, Unavailable
 from cache.identity import hash_file
-from cache.jobs import Job
+from cache.job import Job
 from cache.publish import publish_pack
 from cache.rows import PackRow
 from worker.building import Building

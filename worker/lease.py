@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from cache.errors import LeaseLost, Unavailable
-from cache.jobs import Job
+from cache.job import Job
 from cache.leases import Leases
 from cache.origin import as_now
 

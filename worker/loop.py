@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from cache.errors import FeaturepackError, LeaseLost, Unavailable, from_dict
-from cache.jobs import Job, Jobs
+from cache.job import Job
+from cache.jobs import Jobs
 from cache.origin import doing
 from cache.sight import EVERYTHING
 from worker.context import Context

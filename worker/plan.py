@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cache.jobs import Job
+from cache.job import Job
 from cache.recipe import Recipe
 
 OnError = Literal["mask", "fail"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from cache.jobs import Job
+from cache.job import Job
 from cache.origin import Origin, doing
 from worker.context import Context
 from worker.extract import extract

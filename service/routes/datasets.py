@@ -13,10 +13,11 @@ from starlette.datastructures import FormData, UploadFile
 
 from cache.errors import Conflict, InvalidRequest
 from cache.identity import blake2b_hex, canonical_json
-from cache.jobs import Job, NewJob
+from cache.job import Job, NewJob
 from cache.sight import EVERYTHING, Owner, Sight
-from service.answers import DatasetAnswer, JobAnswer, Listing, listing
+from service.answers import DatasetAnswer, Listing, listing
 from service.caller import Asking, Caller
+from service.job_answers import JobAnswer
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.problems import validated
 from service.request import body_schema

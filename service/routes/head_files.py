@@ -12,10 +12,10 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from cache.errors import NotFound
 from cache.identity import hash_file
-from cache.jobs import NewJob
+from cache.job import NewJob
 from cache.rows import HeadRow
-from service.answers import JobAnswer
 from service.caller import Asking, Caller
+from service.job_answers import JobAnswer
 from service.making import Making, made
 from service.negotiation import MEDIA_TYPES, Format, chosen_format, told
 from service.state import Kept, State

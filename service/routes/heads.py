@@ -10,12 +10,13 @@ from fastapi import APIRouter, Query, Response
 
 from cache.errors import NotFound
 from cache.head_ids import head_id_of, head_job_key
-from cache.jobs import Job, NewJob
+from cache.job import Job, NewJob
 from cache.rows import HeadRow
 from service.about import about_pack
-from service.answers import HeadAnswer, JobAnswer, Listing, listing
+from service.answers import HeadAnswer, Listing, listing
 from service.caller import Asking, Caller
 from service.head_requests import HeadRequest
+from service.job_answers import JobAnswer
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.state import Kept, State
 from service.waiting import Prefer, outcome, wait_seconds

@@ -12,12 +12,13 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from cache.errors import Unavailable
-from cache.jobs import Job
+from cache.job import Job
 from cache.rows import PackRow
 from cache.sight import EVERYTHING, Sight
-from service.answers import EstimateAnswer, JobAnswer, Listing, PackAnswer, Submissions, listing
+from service.answers import Listing, PackAnswer, listing
 from service.caller import Asking
 from service.estimate import estimate
+from service.job_answers import EstimateAnswer, JobAnswer, Submissions
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.resolve import resolve
 from service.retrying import retry

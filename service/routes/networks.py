@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from cache import networks
-from service.answers import Listing, NetworkAnswer
+from service.answers import Listing
+from service.network_answers import NetworkAnswer
 
 router = APIRouter(prefix="/v1/networks", tags=["networks"])
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from cache.jobs import FINAL_STATES, Job
+from cache.job import FINAL_STATES, Job
 from cache.overview import Overview, PackTotals, hit_rate, lowest
 from cache.rows import WorkerRow
 from cache.sight import EVERYTHING, Sight

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from cache.jobs import NewJob
+from cache.job import NewJob
 from cache.rows import PackRow
 from service.about import about_pack
-from service.answers import JobAnswer
 from service.caller import Asking, Caller
+from service.job_answers import JobAnswer
 from service.making import Making, made
 from service.negotiation import MEDIA_TYPES
 from service.ranges import is_known

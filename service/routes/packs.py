@@ -9,12 +9,13 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Form, Query, Response, UploadFile
 
 from cache import publish
-from cache.jobs import Job, NewJob
+from cache.job import Job, NewJob
 from cache.pack_listing import PackFilter, PackSort
 from cache.sight import Owner
 from service.about import about_pack
-from service.answers import Health, JobAnswer, PackAnswer
+from service.answers import Health, PackAnswer
 from service.caller import Asking, Caller
+from service.job_answers import JobAnswer
 from service.pack_answers import PackListing
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.schemas import Name

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import UploadFile
 
 from cache.errors import InvalidRequest, NotFound, TooLarge
-from cache.jobs import Job, NewJob
+from cache.job import Job, NewJob
 from cache.recipe import Recipe
 from cache.rows import HeadRow
 from cache.sight import Owner
-from service.answers import JobAnswer
 from service.caller import Asking, Caller
+from service.job_answers import JobAnswer
 from service.problems import validated
 from service.reading import numbers
 from service.request import body_schema

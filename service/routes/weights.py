@@ -9,9 +9,11 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Form, Response, UploadFile
 
 from cache import networks
-from cache.jobs import Job, NewJob
-from service.answers import CheckpointAnswer, JobAnswer, Listing, listing
+from cache.job import Job, NewJob
+from service.answers import Listing, listing
 from service.caller import Asking, Caller
+from service.job_answers import JobAnswer
+from service.network_answers import CheckpointAnswer
 from service.paging import DEFAULT_LIMIT, Cursor, Limit
 from service.state import Kept, State
 from service.uploads import saved

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cache.database import Database
 from cache.errors import CorruptData
-from cache.jobs import Jobs, NewJob
+from cache.job import NewJob
+from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.sight import UNOWNED
 from cache.store import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 from cache import networks as catalogue_of_networks
 from cache.atomic import replacing
 from cache.identity import sha256_file
-from cache.jobs import Job
+from cache.job import Job
 from cache.publish import publish_weights
 from cache.rows import WeightsRow
 from worker.checkpoints import load_state_dict

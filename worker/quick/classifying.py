@@ -5,7 +5,7 @@ from __future__ import annotations
 import torchvision
 
 from cache.errors import InvalidRequest
-from cache.jobs import Job
+from cache.job import Job
 from cache.recipe import Recipe
 from worker.context import Context
 from worker.heads.file import softmax

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cache.errors import Conflict
-from cache.jobs import Job
+from cache.job import Job
 from cache.pack import Pack
 from cache.publish import open_sound_pack
 from cache.sight import EVERYTHING

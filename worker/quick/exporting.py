@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cache.atomic import replacing
-from cache.jobs import Job
+from cache.job import Job
 from cache.sight import EVERYTHING
 from worker.context import Context
 from worker.export.process import export_in_process

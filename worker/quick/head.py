@@ -6,7 +6,7 @@ from typing import Any
 
 from cache.atomic import replacing
 from cache.head_ids import head_id_of, kept_params
-from cache.jobs import Job
+from cache.job import Job
 from cache.publish import open_sound_pack, publish_head
 from cache.rows import HeadRow
 from cache.sight import EVERYTHING

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cache.dataset import ImageLocation, Manifest
 from cache.errors import InvalidRequest
 from cache.identity import blake2b_hex, canonical_json, hash_file, hash_file_bytes, sha256_file
-from cache.jobs import Job
+from cache.job import Job
 from cache.pack import create, seal
 from cache.pack_writer import PackWriter
 from cache.publish import publish_pack

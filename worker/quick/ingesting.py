@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from cache.jobs import Job
+from cache.job import Job
 from cache.publish import publish_dataset
 from cache.rows import DatasetRow
 from worker.apart import ingest_apart

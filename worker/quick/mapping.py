@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sklearn.manifold import TSNE
 
 from cache.atomic import replacing
-from cache.jobs import Job
+from cache.job import Job
 from cache.pack import Pack
 from worker.context import Context
 from worker.heads.file import Floats

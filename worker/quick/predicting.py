@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cache.jobs import Job
+from cache.job import Job
 from cache.pack import Pack
 from cache.publish import open_sound_pack
 from cache.rows import HeadRow

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.atomic import replacing
-from cache.jobs import Job
+from cache.job import Job
 from cache.pack import Pack
 from worker.context import Context
 from worker.heads.file import flat

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cache.errors import CorruptData, InvalidRequest
 from cache.identity import hash_file
-from cache.jobs import Job
+from cache.job import Job
 from cache.pack import Pack, open_pack
 from cache.publish import quarantine_in
 from cache.recipe import Recipe

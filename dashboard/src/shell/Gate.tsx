@@ -54,7 +54,6 @@ function SignIn() {
             value={key}
             onChange={({ currentTarget }) => setKey(currentTarget.value)}
             autoComplete="current-password"
-            autoFocus
           />
           <Button type="submit" disabled={!key.trim()} loading={entering.isPending}>
             Sign in
