@@ -71,7 +71,7 @@ class Turn:
             except BaseException:
                 if place.done() and not place.cancelled():
                     self._pass_on()
-                else:
+                elif place in team.waiting:  # not passed over by then
                     team.waiting.remove(place)
                 raise
         else:

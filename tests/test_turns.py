@@ -168,6 +168,23 @@ def test_who_leaves_the_line_keeps_no_place(presence: Presence) -> None:
     run(test())
 
 
+def test_who_leaves_the_line_as_a_place_is_given_is_passed_over(presence: Presence) -> None:
+    async def test() -> None:
+        turns, app = Turns(presence), App()
+        flood = [ask(turns, app, "owls", f"o{n}") for n in range(4)]
+        await settle()
+        flood[0].cancel()
+        flood[2].cancel()
+        await settle()
+        assert app.began == ["o0", "o1", "o3"]
+        app.go.set()
+        ended = await asyncio.gather(*flood, return_exceptions=True)
+        assert [type(one) for one in ended[::2]] == [asyncio.CancelledError] * 2
+        assert turns._teams["owls"].working == 0
+
+    run(test())
+
+
 def test_errors_end_a_turn(presence: Presence) -> None:
     async def test() -> None:
         turns = Turns(presence)
