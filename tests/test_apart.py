@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import pytest
 
-from cache.errors import CorruptData, InvalidRequest, TooLarge, Unavailable
+from cache.errors import CorruptData, InvalidRequest, StorageFull, TooLarge, Unavailable
 from cache.store import Store
 from tests.test_sources import IMAGES, LABELS, npz, upload
 from worker import apart
@@ -56,6 +56,21 @@ def test_its_errors_are_ours(store: Store) -> None:
     assert caught.value.remedy
     assert caught.value.value == "x"
     assert left(store) == []
+
+
+def test_what_does_not_fit_is_not_kept(store: Store) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def fit(dataset_id: str, size: int) -> None:
+        asked.append((dataset_id, size))
+        raise StorageFull("no room")
+
+    spec = upload(store, ("x.npz", npz(images=IMAGES, labels=LABELS)))
+    with pytest.raises(StorageFull):
+        ingest_apart(spec, store, IngestLimits(), lambda _: None, fit)
+    assert left(store) == []
+    manifest = ingest(spec, store)
+    assert asked == [(manifest.dataset_id, int(manifest.size_N.sum()))]
 
 
 def test_an_endless_file_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.publish import delete_pack
 from cache.rows import DatasetRow, HeadRow, WeightsRow
+from cache.sight import EVERYTHING, UNOWNED
 from cache.store import Store
 from cache.tables import metadata, stores
 from cache.upkeep import sweep
@@ -94,7 +95,7 @@ def keep_everything(catalogue: Catalogue, store: Store) -> list[str]:
     upload = store.new_incoming()
     upload.write_bytes(b"upload")
     spec = {"uploads": [{"path": str(upload), "name": "birds.zip"}]}
-    Jobs(catalogue.database).enqueue(NewJob("ingest", "ingest:1", spec))
+    Jobs(catalogue.database).enqueue(NewJob("ingest", "ingest:1", spec, UNOWNED))
     return packs
 
 
@@ -114,7 +115,7 @@ def test_everything_comes_back(
     assert rows_of(database, *but) == rows_of(catalogue.database, *but)
     assert files_of(restored, *KEPT) == files_of(store, *KEPT)
     assert restored.identity() != store.identity()
-    [waiting] = Jobs(database).all_active()
+    [waiting] = Jobs(database).all_active(EVERYTHING)
     path = Path(waiting.spec["uploads"][0]["path"])
     assert path.parent == restored.root / "incoming", "it reads and deletes its own upload"
     assert path.read_bytes() == b"upload"
@@ -206,7 +207,7 @@ def test_work_that_ran_is_queued_again(
     catalogue: Catalogue, store: Store, folder: Path, other: tuple[Database, Store]
 ) -> None:
     queue, leases = Jobs(catalogue.database), Leases(catalogue.database)
-    waiting = queue.enqueue(NewJob("extract", "b", {"pack_id": "b"}))
+    waiting = queue.enqueue(NewJob("extract", "b", {"pack_id": "b"}, UNOWNED))
     [running] = leases.claim("w", ["extract"], 30)
     assert running.id == waiting.id
     leases.progress(running, {"rows_done": 32})
@@ -214,7 +215,7 @@ def test_work_that_ran_is_queued_again(
     taken(catalogue, store, folder)
     database, restored = other
     restore(open_backup(folder), database, restored, ignore)
-    job = Jobs(database).get(running.id)
+    job = Jobs(database).get(running.id, EVERYTHING)
     assert (job.state, job.worker, job.progress) == ("queued", None, {})
     assert job.attempts[-1]["outcome"] == "lost"
     assert Catalogue(database).live_workers(1e9) == []
@@ -251,7 +252,7 @@ def test_a_pack_that_is_deleted_meanwhile_breaks_nothing(
     backup = taken(catalogue, store, folder).backup
     database, restored = other
     restore(backup, database, restored, ignore)
-    assert [row.pack_id for row in Catalogue(database).packs().items] == [stays]
+    assert [row.pack_id for row in Catalogue(database).packs(EVERYTHING).items] == [stays]
     assert [path.stem for path in (restored.root / "packs").iterdir()] == [stays]
     assert backup.missing == [], "its head went with it"
 
@@ -267,7 +268,7 @@ def test_a_pack_that_is_built_anew_meanwhile_is_taken_as_it_is_then(
 
     during(monkeypatch, 1, build_anew)
     backup = taken(catalogue, store, folder).backup
-    assert [one.hash for one in backup.files] == [catalogue.find_pack(pack_id).etag]
+    assert [one.hash for one in backup.files] == [catalogue.find_pack(pack_id, EVERYTHING).etag]
     assert check(backup, ignore) == []
 
 
@@ -281,12 +282,15 @@ def test_a_damaged_pack_is_quarantined_and_the_rest_is_taken(
         file.write(b"!")
     found = taken(catalogue, store, folder)
     assert found.quarantined == [damaged]
-    assert catalogue.find_pack(damaged).problem is not None
+    assert catalogue.find_pack(damaged, EVERYTHING).problem is not None
     database, restored = other
     restore(found.backup, database, restored, ignore)
     with pytest.raises(Conflict, match="quarantined"):
-        Catalogue(database).find_sound_pack(damaged)
-    assert Catalogue(database).find_sound_pack(sound).etag == catalogue.find_pack(sound).etag
+        Catalogue(database).find_sound_pack(damaged, EVERYTHING)
+    assert (
+        Catalogue(database).find_sound_pack(sound, EVERYTHING).etag
+        == catalogue.find_pack(sound, EVERYTHING).etag
+    )
 
 
 def test_rows_whose_file_is_gone_for_good_are_told(
@@ -393,7 +397,7 @@ def test_a_damaged_backup_is_refused(
         bind_store(database, restored)
     left_out = restore(backup, database, restored, ignore, skip_damaged=True)
     assert left_out == [f"packs/{damaged}.h5"]
-    assert Catalogue(database).find_sound_pack(sound)
+    assert Catalogue(database).find_sound_pack(sound, EVERYTHING)
     bind_store(database, restored)
 
 

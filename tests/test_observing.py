@@ -23,6 +23,7 @@ from cache.jobs import Jobs
 from cache.leases import Leases
 from cache.logs import JsonLines, TextLines, log_format
 from cache.origin import Origin, doing
+from cache.sight import EVERYTHING, UNOWNED
 from cache.signs import DeviceMemory, LaneSign
 from cache.store import Store
 from cache.tables import jobs, workers
@@ -87,7 +88,7 @@ def test_refusals_are_counted(store: Store) -> None:
     with serving(store, small_transfers=1, large_transfers=1) as service:
         state = service.http.app.state.featurepack  # type: ignore[attr-defined]
         pack_id, _ = keep_real_pack(state.catalogue, store)
-        with state.transfers.place(large=False):
+        with state.transfers.place(large=False, team=None):
             service.get(f"/v1/packs/{pack_id}/features", 429)
         found = scraped(service)
     assert found["http_refused_total", "/v1/packs/{pack_id}/features"] == 1
@@ -97,9 +98,9 @@ def test_refusals_are_counted(store: Store) -> None:
 def test_the_queue_and_the_workers_are_told(alone: Serving, database: Database) -> None:
     queue = Jobs(database)
     for key in ("a", "b"):
-        queue.enqueue(NewJob("head", key, {"pack_id": "secret"}))
-    queue.enqueue(NewJob("extract", "e", {}))
-    queue.enqueue(NewJob("head", "c", {}, after="e"))
+        queue.enqueue(NewJob("head", key, {"pack_id": "secret"}, UNOWNED))
+    queue.enqueue(NewJob("extract", "e", {}, UNOWNED))
+    queue.enqueue(NewJob("head", "c", {}, UNOWNED, after="e"))
     (running,) = Leases(database).claim("w", ["extract"], 30)
     (failing,) = Leases(database).claim("w", ["head"], 30)
     Leases(database).retry(failing, Unavailable("not now"))
@@ -124,7 +125,7 @@ def test_the_queue_and_the_workers_are_told(alone: Serving, database: Database) 
 def test_what_workers_counted_stays_when_they_end(alone: Serving, database: Database) -> None:
     queue, url = Jobs(database), database.engine.url.render_as_string(hide_password=False)
     for number in (1, 2):
-        queue.enqueue(NewJob("verify", f"k{number}", {}))
+        queue.enqueue(NewJob("verify", f"k{number}", {}, UNOWNED))
         its_own = Database(url)  # as each worker's process has
         catalogue, leases = Catalogue(its_own), Leases(its_own)
         (job,) = leases.claim(f"w{number}", ["verify"], 30)
@@ -156,7 +157,7 @@ def test_counts_that_cannot_be_kept_are_not_lost() -> None:
 def test_every_outcome_of_an_attempt_is_counted(database: Database) -> None:
     leases = Leases(database)
     for number in range(5):
-        Jobs(database).enqueue(NewJob("head", str(number), {}))
+        Jobs(database).enqueue(NewJob("head", str(number), {}, UNOWNED))
     (lost,) = leases.claim("w", ["head"], -1)
     (again,) = leases.claim("w", ["head"], 30)
     assert (again.id, again.attempt) == (lost.id, 2)
@@ -184,16 +185,16 @@ def test_hits_and_what_they_saved_are_counted(alone: Serving, store: Store) -> N
     state = alone.http.app.state.featurepack  # type: ignore[attr-defined]
     pack_id, _ = keep_real_pack(state.catalogue, store, rows=50)
     with state.database.write() as connection:
-        row = state.catalogue.pack_in(connection, pack_id)
+        row = state.catalogue.pack_in(connection, pack_id, EVERYTHING)
         rated = row.provenance | {"images_per_second": 100.0, "rows_copied": 20}
         saved = state.catalogue.add_pack(connection, pack_row(**vars(row) | {"provenance": rated}))
     assert saved == pytest.approx(0.2)
     for _ in range(3):
         state.jobs.submit(
-            NewJob("extract", "k", {}), lambda c: state.catalogue.hit(c, pack_id, store)
+            NewJob("extract", "k", {}, UNOWNED), lambda c: state.catalogue.hit(c, pack_id, store, None)
         )
-    state.jobs.enqueue(NewJob("extract", "k", {}))
-    state.jobs.enqueue(NewJob("extract", "k", {}))
+    state.jobs.enqueue(NewJob("extract", "k", {}, UNOWNED))
+    state.jobs.enqueue(NewJob("extract", "k", {}, UNOWNED))
     found = scraped(alone)
     assert (found["pack_hits_total",], found["extractions_total",]) == (3, 1)
     assert found["seconds_saved_total", "hit"] == pytest.approx(1.5)
@@ -253,14 +254,14 @@ def test_not_ready_where_jobs_wait_and_their_lane_does_nothing(
 ) -> None:
     catalogue = Catalogue(database)
     catalogue.worker_seen("w", "cpu", lanes=LANES)
-    Jobs(database).enqueue(NewJob("extract", "e", {}))
+    Jobs(database).enqueue(NewJob("extract", "e", {}, UNOWNED))
     alone.get("/readyz")  # it has just come
     later(database, 3600)
     catalogue.worker_seen("w", "cpu", lanes=LANES)  # its heart beats, and another lane works
     problem = alone.get("/readyz", 503)
     assert "'extraction'" in problem["detail"]
     assert scraped(alone)["ready",] == 0
-    Jobs(database).enqueue(NewJob("extract", "e", {}))  # whoever asks again hides nothing
+    Jobs(database).enqueue(NewJob("extract", "e", {}, UNOWNED))  # whoever asks again hides nothing
     alone.get("/readyz", 503)
     busy = LANES | {"extraction": LaneSign(["extract"], 30.0)}
     catalogue.worker_seen("w2", "cpu", lanes=busy)
@@ -271,8 +272,8 @@ def test_jobs_that_pause_or_wait_for_others_are_no_reason(
     alone: Serving, database: Database
 ) -> None:
     Catalogue(database).worker_seen("w", "cpu", lanes=LANES)
-    Jobs(database).enqueue(NewJob("extract", "e", {}))
-    Jobs(database).enqueue(NewJob("head", "h", {}, after="e"))
+    Jobs(database).enqueue(NewJob("extract", "e", {}, UNOWNED))
+    Jobs(database).enqueue(NewJob("head", "h", {}, UNOWNED, after="e"))
     (job,) = Leases(database).claim("w", ["extract"], 30)
     Leases(database).retry(job, Unavailable("not now"))
     with database.write() as connection:
@@ -323,12 +324,12 @@ def test_an_error_that_nobody_foresaw_has_its_request_id(
 
 def test_jobs_know_the_request_that_queued_them(database: Database) -> None:
     with doing(Origin("r1", "00-1-2-01")):
-        first = Jobs(database).enqueue(NewJob("head", "k", {}))
+        first = Jobs(database).enqueue(NewJob("head", "k", {}, UNOWNED))
     with doing(Origin("r2")):
-        assert Jobs(database).enqueue(NewJob("head", "k", {})).request_id == "r1"
+        assert Jobs(database).enqueue(NewJob("head", "k", {}, UNOWNED)).request_id == "r1"
     (claimed,) = Leases(database).claim("w", ["head"], 30)
     assert (claimed.id, claimed.request_id, claimed.traceparent) == (first.id, "r1", "00-1-2-01")
-    assert Jobs(database).enqueue(NewJob("head", "other", {})).request_id == ""
+    assert Jobs(database).enqueue(NewJob("head", "other", {}, UNOWNED)).request_id == ""
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

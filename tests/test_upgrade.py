@@ -29,6 +29,7 @@ from cache.manifest_file import blob_of, load_manifest
 from cache.pack import open_pack
 from cache.publish import open_sound_pack
 from cache.row_index import open_index
+from cache.sight import EVERYTHING
 from cache.store import Store
 from cache.tables import stores
 from cache.upkeep import sweep
@@ -174,14 +175,14 @@ def test_a_newer_pack_is_refused_and_not_taken_for_damage(
 ) -> None:
     pack_id, _ = keep_real_pack(catalogue, store)
     make_newer(store.pack(pack_id))
-    row = catalogue.find_sound_pack(pack_id)
+    row = catalogue.find_sound_pack(pack_id, EVERYTHING)
     with pytest.raises(Unreachable, match=r"the pack .* has format 2.* knows 1") as refused:
         open_sound_pack(catalogue, store, row)
     assert "newer" in refused.value.remedy
     with pytest.raises(Unavailable):
         open_pack(store.pack(pack_id))
     assert open_index(store.pack(pack_id)) is None, "none of its rows is copied"
-    assert catalogue.find_sound_pack(pack_id)
+    assert catalogue.find_sound_pack(pack_id, EVERYTHING)
     with catalogue.database.write() as connection:
         catalogue.forget_pack(connection, pack_id)
     sweep(catalogue, store, 0)

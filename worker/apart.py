@@ -46,7 +46,7 @@ def ingest_apart(
     store: Store,
     limits: IngestLimits,
     tell: Callable[[int], None],
-    fit: Fit,
+    fit: Fit | None = None,
     *,
     space: str = SHARED,
 ) -> Manifest:
@@ -73,7 +73,8 @@ def ingest_apart(
         while not isinstance(told, (Manifest, FeaturepackError)):
             told = ours.recv() if ours.poll(CHECK_SECONDS) else None
             if isinstance(told, tuple):
-                fit(*told)
+                if fit is not None:
+                    fit(*told)
                 ours.send(None)
             images = told if isinstance(told, int) else images
             tell(images)

@@ -25,3 +25,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("audit_id"),
     )
     op.create_index("audit_recent", "audit", ["created", "audit_id"])
+
+
+def downgrade() -> None:
+    op.drop_table("audit")
