@@ -191,7 +191,8 @@ def test_hits_and_what_they_saved_are_counted(alone: Serving, store: Store) -> N
     assert saved == pytest.approx(0.2)
     for _ in range(3):
         state.jobs.submit(
-            NewJob("extract", "k", {}, UNOWNED), lambda c: state.catalogue.hit(c, pack_id, store, None)
+            NewJob("extract", "k", {}, UNOWNED),
+            lambda connection: state.catalogue.hit(connection, pack_id, store, None),
         )
     state.jobs.enqueue(NewJob("extract", "k", {}, UNOWNED))
     state.jobs.enqueue(NewJob("extract", "k", {}, UNOWNED))
