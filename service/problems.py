@@ -87,6 +87,7 @@ _PROBLEMS: Final = {
     424: "a download that this depends on failed; the remedy says which file to put where",
     429: "as much is under way as may be, or an allowance is used up; see Retry-After",
     503: "the database, the store or a worker does not answer; see Retry-After",
+    507: "the team may not store so much",
 }
 
 PROBLEM: Final[dict[str, Any]] = {
