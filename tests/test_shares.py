@@ -188,6 +188,7 @@ def test_a_worker_hands_a_long_job_back_at_a_shards_end(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_lease, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(worker_lease, "PROGRESS_SECONDS", 0.0)  # the ledger has what was told
     assert store.data_root is not None
     write_image_folder(store.data_root / "set", {"train": {"a": 40, "b": 40}})
     manifest = register(store, store.data_root / "set")
