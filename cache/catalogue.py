@@ -184,7 +184,7 @@ class Catalogue(PackCatalogue):
         counts = self.database.counts
         with counts.taken() as sums, self.database.write(durable=False) as connection:
             keep_counts(connection, self.database, sums)
-            now = float(connection.execute(sa.select(self.database.now)).scalar_one())
+            now = self.database.time(connection)
             facts = {"device": device, "machine": machine, "seen": now, "byte_limit": byte_limit}
             facts |= kept_signs(lanes, memory, now)
             known = sa.update(workers).where(workers.c.worker == worker).values(facts)

@@ -58,7 +58,7 @@ def take(
     connection: sa.Connection, database: Database, due: Due, worker: str, lease_seconds: float
 ) -> Job:
     """Give the job to the worker, as its next attempt."""
-    job, now = due.job, connection.execute(sa.select(database.now)).scalar_one()
+    job, now = due.job, database.time(connection)
     if job.state == "running":
         charge(connection, database, job.id)
     other = sa.case((jobs.c.payer == due.payer, jobs.c.joiner), else_=jobs.c.payer)

@@ -75,6 +75,10 @@ class Database:
             return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Float)
         return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Float)
 
+    def time(self, connection: sa.Connection) -> float:
+        """What :attr:`now` is at this moment."""
+        return float(connection.execute(sa.select(self.now)).scalar_one())
+
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that only reads."""

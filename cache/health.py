@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from cache.counts import Sums, kept_counts
 from cache.database import Database
 from cache.errors import Unavailable
@@ -57,7 +55,7 @@ def look(database: Database, silence_seconds: float) -> Health:
         Unavailable: the database does not answer.
     """
     with database.read() as connection:
-        now = float(connection.execute(sa.select(database.now)).scalar_one())
+        now = database.time(connection)
         heard = select(workers, WorkerRow).where(workers.c.seen >= now - silence_seconds)
         live = [WorkerRow(**row._mapping) for row in connection.execute(heard)]
         return Health(now, queue_state(connection, now), live, kept_counts(connection))

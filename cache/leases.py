@@ -235,7 +235,7 @@ class Leases:
         result: dict[str, Any] | None = None,
         error: dict[str, Any] | None = None,
     ) -> None:
-        now = self._now(connection)
+        now = self.database.time(connection)
         told = attempts.ended(job.attempts, outcome, now, error)
         values = {"state": outcome, "finished": now, "result": result, "error": error}
         self._update(connection, job, attempts=told, **values)
@@ -253,12 +253,9 @@ class Leases:
         **values: Any,
     ) -> None:
         """Back to the queue. Nobody else writes ``attempts`` while the lease is ours."""
-        told = attempts.ended(job.attempts, outcome, self._now(connection), error)
+        told = attempts.ended(job.attempts, outcome, self.database.time(connection), error)
         self._update(connection, job, state="queued", attempts=told, **values)
         charge(connection, self.database, job.id)
-
-    def _now(self, connection: sa.Connection) -> float:
-        return float(connection.execute(sa.select(self.database.now)).scalar_one())
 
     def _is_cancelling(self, connection: sa.Connection, job: Job) -> bool:
         query = sa.select(jobs.c.cancelling).where(jobs.c.id == job.id)

@@ -22,7 +22,7 @@ def settle(connection: sa.Connection, database: Database, store: Store) -> None:
     for table in (workers, shards, stores):
         connection.execute(sa.delete(table))
     connection.execute(sa.insert(stores).values(store_id=store.make_identity()))
-    now = float(connection.execute(sa.select(database.now)).scalar_one())
+    now = database.time(connection)
     active = sa.select(jobs).where(jobs.c.state.in_(ACTIVE_STATES))
     for job in connection.execute(active).all():
         values: dict[str, Any] = {"spec": _moved(job.spec, store)}
